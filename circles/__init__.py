@@ -1,0 +1,1 @@
+"""Circles: isolated wasm applications with key-value state, a balance and a web origin of their own."""

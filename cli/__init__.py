@@ -1,0 +1,1 @@
+"""The command line: talks to a node by its API, and to key files."""

@@ -1,0 +1,1 @@
+"""The daemon: actors, transport, RPC, explorer. The only package with asyncio, sockets and logs."""

@@ -1,0 +1,1 @@
+"""Bytes that survive: key-value store, state tree, blocks, sign log."""
