@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads better with one entry a line
 """Every error code that people meet: whose fault, why, and what to do. `octra explain CODE` prints a row.
 
 Codes are never reused. 4nnm and 50nm carry the HTTP status in their first three digits.
