@@ -1,0 +1,1 @@
+"""The actor kernel (mailbox, references, supervisor, workers) and one module per actor of the node."""
