@@ -1,0 +1,76 @@
+"""Who sits in the committee, and the record that closes an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from msgspec import Struct
+
+from octra.codec import encode
+from octra.consensus.fields import U8, U16, U32, U63, Hash32
+from octra.consensus.limits import SLOTS
+from octra.crypto.hash import H
+from octra.primitives import NodeId
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The seats that order, and the public side of their coin. `anchor` binds chain, epoch and committee."""
+
+    anchor: bytes
+    seats: tuple[NodeId, ...]
+    coin_group_key: bytes
+    coin_share_keys: tuple[bytes, ...]
+
+    @cached_property
+    def size(self) -> int:
+        """n."""
+        return len(self.seats)
+
+    @cached_property
+    def faults(self) -> int:
+        """f, the number of arbitrary faults that are tolerated."""
+        return (self.size - 1) // 3
+
+    @cached_property
+    def quorum(self) -> int:
+        """q = n - f: two quorums share an honest seat."""
+        return self.size - self.faults
+
+    @cached_property
+    def slots(self) -> int:
+        """Leaders per round."""
+        return min(SLOTS, self.size)
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        return {node: number for number, node in enumerate(self.seats)}
+
+    def seat_of(self, node: bytes) -> int | None:
+        """The seat number of a node, or None for a node outside the committee."""
+        return self._numbers.get(node)
+
+
+class EpochRecord(Struct, frozen=True, array_like=True):
+    """What an epoch ended with and who comes next; record 0 is genesis. A pure function of the closing state."""
+
+    version: U8
+    chain_id: str
+    epoch: U32
+    previous: Hash32
+    close_height: U63
+    close_block: Hash32
+    state_root: Hash32
+    close_time_ms: U63
+    beacon: Hash32
+    seats_next: tuple[Hash32, ...]
+    coin_group_key_next: bytes
+    registered_root: Hash32
+    registered_count: U16
+    params_id: Hash32
+
+    @property
+    def id(self) -> bytes:
+        """The anchor of what follows this record."""
+        return H("octra.epoch", encode(self))

@@ -1,0 +1,104 @@
+"""What may happen to the ordering core: a closed union of past facts."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from octra.consensus.vertex import Vertex
+from octra.primitives import NodeId
+
+
+class Ticked(Struct, frozen=True):
+    """Time passed. Before the first tick the core neither proposes nor fetches, so a replay is silent."""
+
+    now_ms: int
+
+
+class VertexReceived(Struct, frozen=True):
+    """An admitted vertex came from a peer, or from our own store during a replay (`sender` None)."""
+
+    vertex: Vertex
+    sender: NodeId | None
+
+
+class RangeEnded(Struct, frozen=True):
+    """A peer has sent all it will send for a `FetchRange`; vertices went before as `VertexReceived`."""
+
+    sender: NodeId
+    to_round: int  # last round that the answer covered completely
+
+
+class PeerConnected(Struct, frozen=True):
+    """A link to a seat of the committee is up (again): what was sent before may be lost."""
+
+    peer: NodeId
+
+
+class BatchStored(Struct, frozen=True):
+    """The bytes of a batch are held; `author` is the one inside the bytes."""
+
+    id: bytes
+    author: int
+    count: int
+    size: int
+
+
+class BatchChecked(Struct, frozen=True):
+    """The static check of a stored batch ended: None, or the index of the first invalid transaction."""
+
+    id: bytes
+    invalid_index: int | None
+
+
+class OwnBatchReady(Struct, frozen=True):
+    """An own, stored and checked batch waits for a reference."""
+
+    id: bytes
+    count: int
+    size: int
+
+
+class OwnVertexDurable(Struct, frozen=True):
+    """The vertex of the last `Propose` is signed and in the sign log: now, and only now, it may be sent."""
+
+    vertex: Vertex
+
+
+class CoinRevealed(Struct, frozen=True):
+    """The combined and verified coin signature of a round; shares of `rejected` seats were bad."""
+
+    round: int
+    signature: bytes
+    rejected: tuple[int, ...] = ()
+
+
+class CoinSharesRejected(Struct, frozen=True):
+    """Too few of the shares were good: those of `authors` are bad, more are needed."""
+
+    round: int
+    authors: tuple[int, ...]
+
+
+class Executed(Struct, frozen=True):
+    """A block was executed and stored; the next own vertex publishes its root. Fed once at start for the head."""
+
+    height: int
+    block_id: bytes
+    state_root: bytes
+    delta_id: bytes = bytes(32)
+    mode: int = 0
+
+
+Event = (
+    Ticked
+    | VertexReceived
+    | RangeEnded
+    | PeerConnected
+    | BatchStored
+    | BatchChecked
+    | OwnBatchReady
+    | OwnVertexDurable
+    | CoinRevealed
+    | CoinSharesRejected
+    | Executed
+)

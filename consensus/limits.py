@@ -1,0 +1,37 @@
+"""Every constant of ordering, with its reason."""
+
+from __future__ import annotations
+
+WAVE = 5  # rounds from a slot to its direct decision; 5 keeps liveness without any timing assumption
+VOTE_DEPTH = WAVE - 2  # a vertex of round r + 3 votes on the slots of round r
+DECIDE_DEPTH = WAVE - 1  # a vertex of round r + 4 certifies votes and carries the coin share of round r
+SLOTS = 2  # leaders per round; the second hides a silent first one
+
+COMMITTEE_MAX = 24
+REGISTERED_MAX = 128  # rows of the assessment page
+
+GC_ROUNDS = 64  # floor = round of the last committed leader - 64
+WEAK_ROUNDS = 32  # below GC_ROUNDS, so that a link above the floor can always be resolved
+AHEAD_ROUNDS = 64  # vertices further ahead than this are not stored
+LAG_ROUNDS = 8  # this far behind f + 1 seats we ask for ranges and do not propose
+
+BATCH_TX_MAX, BATCH_BYTES_MAX = 1_000, 262_144  # one native signature check, one frame
+BATCHES_IN_FLIGHT = 8  # per author: 24 x 8 x 256 KiB = 48 MiB
+
+BODY_BYTES_MAX = 16_384
+BATCH_REFS_MAX, ATTESTED_MAX, WEAK_MAX, EVIDENCE_MAX = 8, 256, 24, 4  # together below 14 KB
+EVIDENCE_BYTES_MAX = 1_024  # evidence inside a vertex is small; larger proof travels as a transaction
+TWINS_STORED = 2  # per author and round: enough to prove equivocation; more only when a needed vertex links to them
+
+RESERVE_ROUNDS = 16  # rounds covered by one durable reservation of the signer
+MIN_INTERVAL_MS = 60  # between own vertices while there is work; finality below 1 s at n = 4
+IDLE_INTERVAL_MS, IDLE_INTERVAL_SEAT_MS = 250, 40  # idle pace: max(250, 40 n) ms
+SHUN_WAIT_MS = 500  # how long we wait for a quorum without known equivocators
+RESEND_MS = 2_000  # a stalled seat repeats its last vertex: the link may have dropped it
+
+FETCH_FIRST_MS, FETCH_LAST_MS = 50, 2_000  # back-off doubles between these
+FETCH_IN_FLIGHT = 32  # per peer
+RANGE_ROUNDS = 64  # rounds asked for at once by a node that lags
+RANGE_WAIT_MS = 2_000  # then another peer is asked
+ORDERING_SNAPSHOT_EVERY = 16  # heights between ordering digests
+ROOTS_KEPT = 1_024  # own executed blocks kept to compare with what other seats claim

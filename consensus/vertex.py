@@ -1,0 +1,238 @@
+"""The vertex: one seat's signed word of one round. What bytes it has, and when it is valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from octra.codec import decode, encode
+from octra.consensus import limits
+from octra.consensus.epoch import Committee
+from octra.consensus.errors import (
+    BadSignature,
+    CoinShareMissing,
+    DuplicateParentAuthor,
+    TooFewParents,
+    TooMany,
+    UnknownAuthor,
+    WeakTooOld,
+    WrongAnchor,
+)
+from octra.consensus.fields import U8, U32, U48, U63, Hash32, Signature64
+from octra.crypto import ed25519
+from octra.crypto.bls import SIGNATURE_SIZE
+from octra.crypto.hash import H, tag16
+from octra.errors import Malformed
+
+VERSION = 1
+SIGN_TAG = tag16("octra.vertex")
+
+
+class ParentLink(Struct, frozen=True, array_like=True):
+    """A vertex of the round before."""
+
+    author: U8
+    id: Hash32
+
+
+class WeakLink(Struct, frozen=True, array_like=True):
+    """An older vertex that no parent covers: it brings late vertices into the order and never counts as a vote."""
+
+    round: U32
+    author: U8
+    id: Hash32
+
+
+class BatchRef(Struct, frozen=True, array_like=True):
+    """A batch of the vertex's author: `count` transactions in `size` bytes."""
+
+    id: Hash32
+    count: U32
+    size: U32
+
+
+class Execution(Struct, frozen=True, array_like=True):
+    """How the author came to the state root of the header: mode 0 executed, mode 1 applied a certified delta."""
+
+    mode: U8
+    delta_id: Hash32
+
+
+class VertexHeader(Struct, frozen=True, array_like=True):
+    """The short signed part: all that a light node needs of a vertex."""
+
+    version: U8
+    anchor: Hash32
+    author: U8
+    round: U32
+    body_id: Hash32
+    height: U63  # last executed block of the author; of one seat the highest height counts
+    block_id: Hash32
+    state_root: Hash32
+    time_ms: U48  # the author's clock, checked by nobody: a quorum's median bounds it
+
+
+class VertexBody(Struct, frozen=True, array_like=True):
+    """Links into the DAG and all that the author says in this round."""
+
+    parents: tuple[ParentLink, ...]
+    weak: tuple[WeakLink, ...]
+    batches: tuple[BatchRef, ...]
+    attested: tuple[Hash32, ...]
+    execution: Execution
+    coin_share: bytes = b""
+    beacon_share: bytes = b""
+    evidence: tuple[bytes, ...] = ()
+
+
+class SignedHeader(Struct, frozen=True, array_like=True):
+    """An encoded vertex header and its author's signature: what evidence and certificates are made of."""
+
+    header: bytes
+    signature: Signature64
+
+
+class _SealedVertex(Struct, frozen=True, array_like=True):
+    header: bytes
+    body: bytes
+    signature: Signature64
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """A decoded vertex beside its exact bytes. Only `admit_vertex` and `seal_vertex` make one that may be trusted."""
+
+    id: bytes
+    header: VertexHeader
+    body: VertexBody
+    header_bytes: bytes
+    body_bytes: bytes
+    signature: bytes
+
+    @property
+    def author(self) -> int:
+        return self.header.author
+
+    @property
+    def round(self) -> int:
+        return self.header.round
+
+    @property
+    def signed_header(self) -> SignedHeader:
+        """The part that proves who said it."""
+        return SignedHeader(self.header_bytes, self.signature)
+
+
+def vertex_id(header_bytes: bytes) -> bytes:
+    """The name of a vertex: a hash of its header, which holds the hash of its body."""
+    return H("octra.vertex", header_bytes)
+
+
+def seal_vertex(header: VertexHeader, body: VertexBody, coin_share: bytes, sign: Callable[[bytes], bytes]) -> Vertex:
+    """Put the coin share into a proposed vertex, bind body to header and sign: the shell's answer to `Propose`."""
+    body = replace(body, coin_share=coin_share)
+    body_bytes = encode(body)
+    header = replace(header, body_id=H("octra.body", body_bytes))
+    header_bytes = encode(header)
+    return Vertex(vertex_id(header_bytes), header, body, header_bytes, body_bytes, sign(SIGN_TAG + header_bytes))
+
+
+def encode_vertex(vertex: Vertex) -> bytes:
+    """The frame that peers and the block store keep."""
+    return encode(_SealedVertex(vertex.header_bytes, vertex.body_bytes, vertex.signature))
+
+
+def decode_vertex(frame: bytes) -> Vertex:
+    """Syntax only: canonical bytes whose body belongs to the header; raises `Malformed`."""
+    sealed = decode(frame, _SealedVertex, "vertex")
+    if len(sealed.body) > limits.BODY_BYTES_MAX:
+        raise Malformed("vertex body", "too large")
+    header = decode(sealed.header, VertexHeader, "vertex header")
+    if header.body_id != H("octra.body", sealed.body):
+        raise Malformed("vertex", "body is not the one the header names")
+    body = decode(sealed.body, VertexBody, "vertex body")
+    return Vertex(vertex_id(sealed.header), header, body, sealed.header, sealed.body, sealed.signature)
+
+
+def admit_vertex(frame: bytes, committee: Committee) -> Vertex:
+    """The whole border: bytes, rules, signature. Raises `Malformed` or `InvalidVertex`."""
+    vertex = decode_vertex(frame)
+    check_vertex(vertex, committee)
+    check_signature(vertex, committee)
+    return vertex
+
+
+def check_vertex(vertex: Vertex, committee: Committee) -> None:
+    """The rules of form. They read these bytes and the committee only, never parents, floor or clock.
+
+    Floors and clocks differ between honest seats: a rule that read them would let one refuse what another accepts.
+    """
+    header, body = vertex.header, vertex.body
+    if header.version != VERSION:
+        raise Malformed("vertex", f"version {header.version}")
+    if header.anchor != committee.anchor:
+        raise WrongAnchor(header.anchor)
+    if header.author >= committee.size:
+        raise UnknownAuthor(header.author)
+    if header.round < 1:
+        raise Malformed("vertex", "round 0")
+    _check_parents(body.parents, header.round, committee)
+    _check_weak(body.weak, header.round, committee)
+    _check_count("batch references", body.batches, limits.BATCH_REFS_MAX)
+    _check_count("attestations", body.attested, limits.ATTESTED_MAX)
+    _check_count("evidence", body.evidence, limits.EVIDENCE_MAX)
+    if any(a >= b for a, b in zip(body.attested, body.attested[1:], strict=False)):
+        raise Malformed("vertex body", "attestations are not sorted")
+    if len({ref.id for ref in body.batches}) != len(body.batches):
+        raise Malformed("vertex body", "a batch is referenced twice")
+    if any(
+        not 1 <= ref.count <= limits.BATCH_TX_MAX or not 1 <= ref.size <= limits.BATCH_BYTES_MAX for ref in body.batches
+    ):
+        raise Malformed("vertex body", "count or size of a batch out of range")
+    if any(len(item) > limits.EVIDENCE_BYTES_MAX for item in body.evidence):
+        raise Malformed("vertex body", "evidence too large")
+    if len(body.coin_share) != (SIGNATURE_SIZE if header.round > limits.DECIDE_DEPTH else 0):
+        raise CoinShareMissing(header.round)
+    if len(body.beacon_share) not in (0, SIGNATURE_SIZE):
+        raise Malformed("vertex body", "size of the beacon share")
+
+
+def check_signature(vertex: Vertex, committee: Committee) -> None:
+    """Raises `BadSignature` unless the author's node key signed the header. After `check_vertex`."""
+    if not ed25519.verify(committee.seats[vertex.author], vertex.signature, SIGN_TAG + vertex.header_bytes):
+        raise BadSignature(vertex.author)
+
+
+def _check_parents(parents: tuple[ParentLink, ...], round: int, committee: Committee) -> None:
+    if round == 1:
+        if parents:
+            raise TooFewParents(0, len(parents))
+        return
+    seen: set[int] = set()
+    for link in parents:
+        if link.author >= committee.size:
+            raise UnknownAuthor(link.author)
+        if link.author in seen:
+            raise DuplicateParentAuthor(link.author)
+        seen.add(link.author)
+    if len(seen) < committee.quorum:
+        raise TooFewParents(committee.quorum, len(seen))
+
+
+def _check_weak(weak: tuple[WeakLink, ...], round: int, committee: Committee) -> None:
+    _check_count("weak links", weak, limits.WEAK_MAX)
+    for link in weak:
+        if link.author >= committee.size:
+            raise UnknownAuthor(link.author)
+        if not max(1, round - limits.WEAK_ROUNDS) <= link.round <= round - 2:
+            raise WeakTooOld(link.round)
+    if len({link.id for link in weak}) != len(weak):
+        raise Malformed("vertex body", "a weak link stands twice")
+
+
+def _check_count(what: str, items: tuple[object, ...], limit: int) -> None:
+    if len(items) > limit:
+        raise TooMany(what, limit, len(items))
