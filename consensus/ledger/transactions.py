@@ -1,0 +1,307 @@
+"""Transactions: signed bytes to checked values and back.
+
+Three steps, each a function: `decode_item` (syntax), `admit` (every rule that depends on the bytes, the chain and the
+epoch alone), and execution, which is `transition`. Only `admit` makes a `Transaction`; nothing behind it checks again.
+An item of a batch is the signed wire form, followed by the sidecar if the operation deals an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from octra.codec import decode, encode
+from octra.consensus.ledger import fees, ops
+from octra.consensus.ledger.errors import (
+    BadSignature,
+    Expired,
+    FeeTooLow,
+    InvalidOp,
+    LegacyDisabled,
+    SelfTransfer,
+    TooLarge,
+    Unsupported,
+    WrongChain,
+)
+from octra.consensus.ledger.legacy import LegacyText, parse_legacy
+from octra.consensus.ledger.points import is_usable_reader, is_usable_signer
+from octra.consensus.ledger.sidecar import check_sidecar
+from octra.crypto import ed25519
+from octra.crypto.hash import H, tag16
+from octra.errors import Malformed
+from octra.primitives import AMOUNT_MAX, Address, address_of
+
+TAG: Final = "octra.tx.v2"
+VERSION: Final = 2
+ITEM_BYTES_MAX: Final = 200 * 1_024  # a batch holds 256 KiB
+EXPIRY_EPOCHS_MAX: Final = 1_024
+NONCE_WINDOW: Final = 64
+NODE_OP_NONCE: Final = 1  # node operations are unique by task, not by nonce
+
+Nonce = Annotated[int, Meta(ge=1, le=2**60 - 1)]
+
+
+class Body(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The signed part of a transaction of version 2. Read the specification before you change a field."""
+
+    version: int
+    chain: ops.Bytes32
+    sender: ops.Bytes32  # Ed25519 public key
+    nonce: Nonce
+    expiry_epoch: ops.Index
+    fee: ops.AmountOrZero  # a ceiling, in units
+    sponsor: Annotated[bytes, Meta(max_length=0)]  # sponsored fees are not enabled yet
+    op: ops.Op
+
+
+class Signed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The wire form of version 2. Signatures are not part of the id, so nobody else can change an id."""
+
+    body: bytes
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    sponsor_signature: Annotated[bytes, Meta(max_length=0)] = b""
+
+
+class SignedLegacy(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The wire form of the JSON transactions that existing Octra wallets sign."""
+
+    text: bytes
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    public_key: ops.Bytes32
+    version: Annotated[int, Meta(ge=1, le=1)] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRules:
+    """What static validity depends on besides the bytes: facts of the chain and of one epoch."""
+
+    chain: bytes
+    epoch: int
+    prices: tuple[fees.Prices, ...]  # of this epoch and the last: the lower minimum counts
+    seats: int
+    legacy_signing: bool = False
+
+    def minimum_fee(self, op: ops.Op) -> int:
+        """The smallest fee that `admit` accepts for `op`."""
+        return min(fees.minimum_fee(op, prices) for prices in self.prices)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A transaction whose syntax is right and nothing else."""
+
+    item: bytes
+    signed: Signed | SignedLegacy
+    content: Body | LegacyText
+    sidecar: bytes
+
+    @property
+    def id(self) -> bytes:
+        """The transaction id: of the body, or the legacy hash."""
+        if isinstance(self.content, Body):
+            assert isinstance(self.signed, Signed)
+            return transaction_id(self.signed.body)
+        return self.content.hash(self.signed.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A statically valid transaction. Only `admit` makes one."""
+
+    id: bytes
+    item: bytes
+    sidecar: bytes
+    sender_key: bytes
+    sender: Address
+    nonce: int
+    fee: int
+    op: ops.Op
+    expiry_epoch: int | None  # None: legacy
+    timestamp_ms: int | None  # None: version 2
+
+    @property
+    def legacy(self) -> bool:
+        """Was it signed in the legacy form?"""
+        return self.expiry_epoch is None
+
+
+def build(*, chain: bytes, sender: bytes, nonce: int, expiry_epoch: int, fee: int, op: ops.Op) -> bytes:
+    """Body bytes ready to sign; raises `Malformed` where a field breaks its rule."""
+    body = encode(Body(VERSION, chain, sender, nonce, expiry_epoch, fee, b"", op))
+    decode_body(body)
+    return body
+
+
+def transaction_id(body: bytes) -> bytes:
+    """The id of body bytes."""
+    return H(TAG, body)
+
+
+def signed_bytes(body: bytes) -> bytes:
+    """What the Ed25519 signature covers."""
+    return tag16(TAG) + body
+
+
+def sign(body: bytes, key: ed25519.SigningKey) -> bytes:
+    """The wire form of a body, signed by `key`."""
+    return encode(Signed(body, key.sign(signed_bytes(body))))
+
+
+def sign_legacy(text: bytes, key: ed25519.SigningKey) -> bytes:
+    """The wire form of a legacy text, signed by `key`."""
+    return encode(SignedLegacy(text, key.sign(text), key.public))
+
+
+def decode_body(data: bytes) -> Body:
+    """The body of canonical bytes; raises `Malformed` or `Unsupported` with the operation's name."""
+    try:
+        return decode(data, Body, "transaction")
+    except Malformed:
+        _refuse_unknown_kind(data)
+        raise
+
+
+def decode_item(item: bytes) -> Unchecked:
+    """Syntax of one item of a batch; raises `TooLarge`, `Malformed` or `Unsupported`."""
+    if len(item) > ITEM_BYTES_MAX:
+        raise TooLarge("transaction", len(item), ITEM_BYTES_MAX)
+    wire_size = _wire_size(item)
+    wire, sidecar = item[:wire_size], item[wire_size:]
+    if wire[0] == 0x94:
+        legacy = decode(wire, SignedLegacy, "legacy transaction")
+        return Unchecked(item, legacy, parse_legacy(legacy.text, legacy.public_key), sidecar)
+    signed = decode(wire, Signed, "transaction")
+    return Unchecked(item, signed, decode_body(signed.body), sidecar)
+
+
+def admit(item: bytes | Unchecked, rules: StaticRules) -> Transaction:
+    """The checked transaction; raises the first rule that is broken, cheap ones before the signature."""
+    unchecked = decode_item(item) if isinstance(item, bytes) else item
+    transaction, message, signature = _with_message(unchecked, rules)
+    check_op(transaction, rules)
+    if not is_usable_signer(transaction.sender_key):
+        raise BadSignature("the key is not one that may sign")
+    if not ed25519.verify(transaction.sender_key, signature, message):
+        raise BadSignature
+    return transaction
+
+
+def admit_all(items: Iterable[bytes], rules: StaticRules) -> list[Transaction]:
+    """Every transaction of a batch; raises for the first that is not valid (the batch is then void)."""
+    return [admit(item, rules) for item in items]
+
+
+def check_op(transaction: Transaction, rules: StaticRules) -> None:
+    """The static rules of fee, sidecar and operation fields."""
+    op = transaction.op
+    if op.node_op:
+        if transaction.fee or transaction.nonce != NODE_OP_NONCE:
+            raise InvalidOp("a node operation has fee 0 and nonce 1")
+    elif transaction.fee < (minimum := rules.minimum_fee(op)):
+        raise FeeTooLow(minimum, transaction.fee)
+    match op:
+        case ops.Transfer() if op.to == transaction.sender:
+            raise SelfTransfer
+        case ops.MultiTransfer():
+            if any(item.to == transaction.sender for item in op.items):
+                raise SelfTransfer
+            if sum(item.amount for item in op.items) > AMOUNT_MAX:
+                raise InvalidOp("the sum is out of range")
+        case ops.PrivateTransfer() if op.input.bits != fees.WORD_BITS:
+            raise InvalidOp(f"an amount is dealt as {fees.WORD_BITS} bits")
+        case ops.ViewRequest():
+            if len(set(op.handles)) != len(op.handles):
+                raise InvalidOp("a handle stands twice")
+            if not is_usable_reader(op.reader):
+                raise InvalidOp("the reader key cannot receive sealed messages")
+        case ops.CircleAssets():
+            paths = [file.path for file in op.files]
+            if paths != sorted(set(paths), key=lambda path: path.encode()):
+                raise InvalidOp("files are sorted by path, each once")
+    if isinstance(op, ops.PrivateTransfer):
+        check_sidecar(op.input, transaction.sidecar, rules.seats)
+    elif transaction.sidecar:
+        raise Malformed("transaction", "bytes after the end")
+
+
+def _with_message(unchecked: Unchecked, rules: StaticRules) -> tuple[Transaction, bytes, bytes]:
+    """The transaction with the message and signature that remain to be verified."""
+    signed, content = unchecked.signed, unchecked.content
+    if isinstance(content, LegacyText):
+        assert isinstance(signed, SignedLegacy)
+        if not rules.legacy_signing:
+            raise LegacyDisabled
+        transaction = Transaction(
+            id=unchecked.id,
+            item=unchecked.item,
+            sidecar=unchecked.sidecar,
+            sender_key=signed.public_key,
+            sender=address_of(signed.public_key),
+            nonce=content.nonce,
+            fee=content.fee,
+            op=content.op,
+            expiry_epoch=None,
+            timestamp_ms=content.timestamp_ms,
+        )
+        return transaction, signed.text, signed.signature
+    assert isinstance(signed, Signed)
+    if content.version != VERSION:
+        raise Malformed("transaction", f"version {content.version}, expected {VERSION}")
+    if content.chain != rules.chain:
+        raise WrongChain(rules.chain, content.chain)
+    if content.expiry_epoch < rules.epoch:
+        raise Expired(f"last epoch {content.expiry_epoch}, now {rules.epoch}")
+    if content.expiry_epoch > rules.epoch + EXPIRY_EPOCHS_MAX:
+        raise Expired(f"expiry {content.expiry_epoch} is more than {EXPIRY_EPOCHS_MAX} epochs ahead")
+    transaction = Transaction(
+        id=unchecked.id,
+        item=unchecked.item,
+        sidecar=unchecked.sidecar,
+        sender_key=content.sender,
+        sender=address_of(content.sender),
+        nonce=content.nonce,
+        fee=content.fee,
+        op=content.op,
+        expiry_epoch=content.expiry_epoch,
+        timestamp_ms=None,
+    )
+    return transaction, signed_bytes(signed.body), signed.signature
+
+
+def _refuse_unknown_kind(data: bytes) -> None:
+    """Raises `Unsupported` when the body is well formed but for a kind that is not enabled."""
+    try:
+        fields = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return
+    if not (isinstance(fields, list) and len(fields) == 8 and isinstance(fields[7], list) and fields[7]):
+        return
+    kind = fields[7][0]
+    if isinstance(kind, int) and not isinstance(kind, bool) and kind not in ops.ENABLED:
+        raise Unsupported(ops.NOT_ENABLED.get(kind, f"0x{kind:02x}" if 0 <= kind < 256 else "of unknown kind"))
+
+
+def _wire_size(item: bytes) -> int:
+    """Bytes of the signed wire form at the start of `item`: an array of three or four short fields."""
+    if not item or item[0] not in (0x93, 0x94):
+        raise Malformed("transaction", "not a signed transaction")
+    at = 1
+    for _ in range(3):
+        header = item[at : at + 5]
+        match header[:1]:
+            case b"\xc4" if len(header) >= 2:
+                at += 2 + header[1]
+            case b"\xc5" if len(header) >= 3:
+                at += 3 + int.from_bytes(header[1:3], "big")
+            case b"\xc6" if len(header) >= 5:
+                at += 5 + int.from_bytes(header[1:5], "big")
+            case _:
+                raise Malformed("transaction", "not a signed transaction")
+    at += item[0] == 0x94  # the version of the legacy form, one byte
+    if at > len(item):
+        raise Malformed("transaction", "the bytes end too early")
+    return at
