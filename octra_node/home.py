@@ -28,7 +28,8 @@ from octra.crypto import bls, seal
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
-from octra.primitives import NodeId, base58_encode
+from octra.node.p2p.address import print_node_id
+from octra.primitives import NodeId
 
 GENESIS_FILE, LOCK_FILE, PASSPHRASE_FILE = "genesis.json", "LOCK", "passphrase"
 
@@ -74,11 +75,6 @@ class NodeKeys:
 
     def __repr__(self) -> str:
         return "<secret>"
-
-
-def print_node_id(node_id: bytes) -> str:
-    """Base58 of a NodeId, for people."""
-    return base58_encode(int.from_bytes(node_id, "big"))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,152 @@
+"""Makes a local network: genesis, keys and data directories of its nodes, dealt by this one process.
+
+The dealer knows the network key and every coin. That is said wherever the network shows itself, and such a genesis
+is refused under any other name than `localnet`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from octra import keystore
+from octra.consensus import genesis as chain
+from octra.crypto import bls
+from octra.crypto.ed25519 import SigningKey
+from octra.crypto.hash import H
+from octra.hfhe import params, wire
+from octra.hfhe.threshold import dealer
+from octra.node import config, home
+from octra.node.p2p.address import peer_id
+from octra.primitives import UNITS_PER_OCT, Address, address_of
+
+ACCOUNTS = 10
+ACCOUNT_UNITS = 10_000 * UNITS_PER_OCT
+FAUCET_UNITS = 1_000_000 * UNITS_PER_OCT
+FIRST_P2P_PORT, FIRST_HTTP_PORT = 9100, 8180
+EVALUATION_FILE = "evaluation.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the founder decides."""
+
+    directory: Path
+    validators: int = 4
+    light: int = 1
+    parameters: str = "T"
+    epoch_ms: int = 20_000
+    p2p_port: int = FIRST_P2P_PORT  # of the first node; the others follow
+    http_port: int = FIRST_HTTP_PORT
+    hosts: tuple[str, ...] = ()  # IPv4 address of each node; empty: all on this machine's loopback
+
+    def host(self, number: int) -> str:
+        """Where node `number` listens."""
+        return self.hosts[number] if self.hosts else "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where one node of the network lives."""
+
+    name: str
+    role: config.Role
+    directory: Path
+    http: str  # host:port
+
+
+def faucet_key(seed: bytes) -> SigningKey:
+    """The key of the localnet's faucet: as public as the seed it comes from."""
+    return SigningKey(H("octra.faucet", seed))
+
+
+def found(
+    plan: Plan, seed: bytes, time_ms: int, accounts: Sequence[Address] = (), say: Callable[[str], None] = print
+) -> list[NodePlace]:
+    """Write everything under `plan.directory`; the answer lists the nodes, validators first."""
+    node_keys = [
+        home.NodeKeys(
+            SigningKey(os.urandom(32)), bls.SecretScalar.from_seed(os.urandom(32)), None
+        )
+        for _ in range(plan.validators)
+    ]  # fmt: skip
+    faults = (plan.validators - 1) // 3
+    coin_secret = bls.SecretScalar.from_seed(os.urandom(32))
+    coefficients = [int.from_bytes(bls.SecretScalar.from_seed(os.urandom(32)).to_bytes(), "big") for _ in range(faults)]
+    coin_shares = bls.deal(int.from_bytes(coin_secret.to_bytes(), "big"), faults, plan.validators, coefficients)
+
+    say(f"dealing the network key (set {plan.parameters}) to {plan.validators} seats")
+    parameters = params.get(plan.parameters, allow_insecure=True)
+    key = dealer.deal(parameters, os.urandom(32), plan.validators)
+    evaluation = wire.encode(key.evaluation)
+    genesis = chain.check(
+        chain.Genesis(
+            version=1,
+            name=chain.LOCALNET,
+            time_ms=time_ms,
+            validators=tuple(
+                chain.GenesisValidator(
+                    keys.node.public,
+                    keys.checkpoint.public(),
+                    keys.checkpoint.prove_possession(),
+                    keys.view_pair()[1],
+                )
+                for keys in node_keys
+                if keys.checkpoint
+            ),
+            accounts=_accounts(seed, accounts),
+            coin=chain.GenesisCoin("dealt", coin_secret.public(), tuple(share.public() for share in coin_shares)),
+            key=chain.GenesisKey("dealer", plan.parameters, key.public.key_id, H("octra.fhe.eval", evaluation)),
+            epoch_ms=plan.epoch_ms,
+            legacy_signing=True,
+        )
+    )
+    plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (plan.directory / EVALUATION_FILE).write_bytes(evaluation)
+
+    first = f"/ip4/{plan.host(0)}/tcp/{plan.p2p_port}/p2p/{peer_id(node_keys[0].node_id)}"
+    places: list[NodePlace] = []
+    for number in range(plan.validators + plan.light):
+        validator = number < plan.validators
+        keys = (
+            home.NodeKeys(node_keys[number].node, node_keys[number].checkpoint, coin_shares[number])
+            if validator
+            else home.NodeKeys(SigningKey(os.urandom(32)))
+        )
+        place = _place(plan, number)
+        _write_node(plan, place, number, genesis, keys, bootstrap=() if number == 0 else (first,))
+        if validator:
+            home.write_seat(place.directory, keys, 0, key.seats[number].to_bytes())
+        places.append(place)
+    return places
+
+
+def _accounts(seed: bytes, extra: Sequence[Address]) -> tuple[chain.GenesisAccount, ...]:
+    faucet = chain.GenesisAccount(address_of(faucet_key(seed).public), FAUCET_UNITS)
+    return (faucet, *(chain.GenesisAccount(address, ACCOUNT_UNITS) for address in extra))
+
+
+def _place(plan: Plan, number: int) -> NodePlace:
+    if number >= plan.validators:
+        role, name = config.Role.LIGHT, f"light{number - plan.validators}"
+    else:
+        role, name = (config.Role.BOOTSTRAP if number == 0 else config.Role.STANDARD), f"node{number}"
+    return NodePlace(name, role, plan.directory / name, f"{plan.host(number)}:{plan.http_port + number}")
+
+
+def _write_node(
+    plan: Plan, place: NodePlace, number: int, genesis: chain.Genesis, keys: home.NodeKeys, bootstrap: tuple[str, ...]
+) -> None:
+    settings = config.Config(
+        node=config.NodeSection(role=place.role),
+        p2p=config.P2PSection(listen=(f"/ip4/{plan.host(number)}/tcp/{plan.p2p_port + number}",), bootstrap=bootstrap),
+        http=config.HttpSection(listen=place.http, public=bool(plan.hosts)),
+        fhe=config.FheSection(evaluator=place.role is not config.Role.LIGHT, evaluation_key=f"../{EVALUATION_FILE}"),
+    )
+    place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (place.directory / config.CONFIG_FILE).write_text(config.dump(settings))
+    home.write_genesis(place.directory, genesis)
+    passphrase = home.write_random_passphrase(place.directory)
+    home.write_keys(place.directory, keys, passphrase, keystore.RANDOM_PASSPHRASE)
