@@ -11,7 +11,7 @@ VERSION_MIN, VERSION_MAX = 1, 1
 
 Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Natural = Annotated[int, Meta(ge=0, lt=2**63)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Role(IntEnum):
