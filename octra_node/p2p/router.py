@@ -1,0 +1,433 @@
+"""Short messages between the actors of linked nodes: tell, ask and broadcast, with flow control out of sight.
+
+On the wire a short message is `u8 form 1 | u8 actor | u8 message | u32 call | body`. Call 0 is a tell; an ask picks
+another number, and its answer carries the same one with message 0 (a value) or 1 (refused: `u8 code | text`). So the
+messages of an actor are numbered from 2. A promise: at most once, and in order for each (link, lane).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import structlog
+
+from octra.errors import InvalidInput, Unavailable
+from octra.node.actors.ref import REASON_MAX, LocalRef, PeerTimeout, RefusalCode, Refused
+from octra.node.clock import Clock
+from octra.node.p2p.frame import LIMITS, Form
+from octra.node.p2p.hello import Hello
+from octra.node.p2p.transport import (
+    Announced,
+    DialFailed,
+    DownReason,
+    Lane,
+    LinkDown,
+    LinkUp,
+    Received,
+    Sent,
+    Transport,
+    TransportEvent,
+    WindowClass,
+    cost,
+)
+from octra.primitives import NodeId
+
+_HEADER = struct.Struct(">BBBI")
+HEADER_SIZE = _HEADER.size
+VALUE, REFUSED, FIRST_MESSAGE = 0, 1, 2
+ASKS_MAX = 1_024  # open at once, for each peer and direction
+ASK_KEPT_MS = 60_000  # an ask that no actor has answered for so long no longer takes a place
+ANSWERS_SIZE_MAX = 8 * 1_024 * 1_024  # answers waiting for a peer that asks but does not read
+
+
+class LinkGone(Unavailable):
+    """There is no link to the peer, or it ended before the answer came."""
+
+    def __init__(self) -> None:
+        super().__init__("no link to this peer")
+
+
+class BodyTooLong(InvalidInput):
+    """The body does not fit into one frame of the lane."""
+
+    def __init__(self, lane: Lane, size: int) -> None:
+        super().__init__(f"body of {size} bytes on lane {lane.name.lower()}, at most {body_size_max(lane)}")
+        self.lane, self.size = lane, size
+
+
+def body_size_max(lane: Lane) -> int:
+    """The longest body of a message on `lane`."""
+    return LIMITS[lane].frame_max - HEADER_SIZE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Incoming:
+    """A message from another node. `call` 0 is a tell; else the receiver answers with `reply` or `refuse`."""
+
+    peer: NodeId
+    lane: Lane
+    message: int
+    call: int
+    body: bytes
+    _answer: Callable[[int, int, bytes], None] = field(repr=False)
+
+    def reply(self, body: bytes = b"") -> None:
+        """Answer with a value; nothing happens for a tell, for a second answer, or when the link is gone."""
+        if len(body) > body_size_max(self.lane):
+            self.refuse(RefusalCode.FAILED, "the answer is too long for its lane")
+        else:
+            self._answer(self.call, VALUE, body)
+
+    def refuse(self, code: RefusalCode, reason: str = "") -> None:
+        """Answer that it will not be done."""
+        self._answer(self.call, REFUSED, bytes([code]) + reason.encode()[:REASON_MAX])
+
+
+Handler = Callable[[Sequence[Incoming]], None]
+Allow = Callable[[NodeId, int], bool]  # may this peer send this message?
+
+
+@dataclass(slots=True)
+class _Route:
+    deliver: Callable[[_Peer, Lane, Sequence[Incoming], Sequence[int]], None]
+    allow: Allow
+
+
+@dataclass(slots=True)
+class _Peer:
+    """What the router keeps for one link."""
+
+    node_id: NodeId
+    link: int
+    hello: Hello
+    address: str
+    inbound: bool
+    calls: int = 0
+    asks: dict[int, asyncio.Future[bytes]] = field(default_factory=dict)
+    asked: dict[int, int] = field(default_factory=dict)  # call of an open inbound ask -> when it came
+    answers: dict[Lane, deque[bytes]] = field(default_factory=lambda: defaultdict(deque))
+    answers_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """A linked peer, for people and for choosing."""
+
+    node_id: NodeId
+    hello: Hello
+    address: str
+    inbound: bool
+
+
+class Router:
+    """Joins the actors of this node with those of linked nodes. Register before `start`."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        blame: Callable[[NodeId, InvalidInput], None] = lambda peer, error: None,
+    ) -> None:
+        self.transport, self._blame = transport, blame
+        self._clock, self._log = clock, log.bind(part="router")
+        self._routes: dict[int, _Route] = {}
+        self._peers: dict[NodeId, _Peer] = {}
+        self._members: frozenset[NodeId] = frozenset()
+        self._up: list[Callable[[NodeId, Hello], None]] = []
+        self._down: list[Callable[[NodeId, DownReason], None]] = []
+        self._dial_failed: list[Callable[[DialFailed], None]] = []
+        self._announced: list[Callable[[Announced], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counters: defaultdict[str, int] = defaultdict(int)
+
+    def register(self, actor: int, handler: Handler, *, allow: Allow = lambda peer, message: True) -> None:
+        """Give `handler` each burst for `actor`; the peer may send more as soon as `handler` returns."""
+
+        def deliver(peer: _Peer, lane: Lane, burst: Sequence[Incoming], costs: Sequence[int]) -> None:
+            try:
+                handler(burst)
+            except InvalidInput as error:
+                self.counters["invalid"] += 1
+                self._blame(peer.node_id, error)
+            self.transport.consumed(peer.node_id, peer.link, lane, sum(costs))
+
+        self._add(actor, deliver, allow)
+
+    def register_actor(self, actor: int, ref: LocalRef[Incoming], *, allow: Allow = lambda peer, message: True) -> None:
+        """Queue each `Incoming` for an actor; the peer may send more as the actor takes them."""
+
+        def deliver(peer: _Peer, lane: Lane, burst: Sequence[Incoming], costs: Sequence[int]) -> None:
+            for incoming, size in zip(burst, costs, strict=True):
+                taken = partial(self.transport.consumed, peer.node_id, peer.link, lane, size)
+                ref.mailbox.offer_bounded_elsewhere(incoming, size, taken)
+
+        self._add(actor, deliver, allow)
+
+    def on_link(
+        self,
+        up: Callable[[NodeId, Hello], None] = lambda peer, hello: None,
+        down: Callable[[NodeId, DownReason], None] = lambda peer, reason: None,
+    ) -> None:
+        """Call `up` before the first message of a link is delivered, `down` after its last."""
+        self._up.append(up)
+        self._down.append(down)
+
+    def on_dial_failed(self, listener: Callable[[DialFailed], None]) -> None:
+        """Call `listener` for each dial that gave no link."""
+        self._dial_failed.append(listener)
+
+    def on_announced(self, listener: Callable[[Announced], None]) -> None:
+        """Call `listener` for each new announcement of the network."""
+        self._announced.append(listener)
+
+    def set_members(self, members: Collection[NodeId]) -> None:
+        """Peers that share a duty with us: they may send further ahead."""
+        self._members = frozenset(members)
+        for peer in self._peers.values():
+            self._set_window(peer)
+
+    async def start(self) -> None:
+        """Listen and deliver."""
+        await self.transport.start(self._sink)
+
+    async def stop(self, grace_ms: int = 1_000) -> None:
+        """Close all links; open asks fail."""
+        await self.transport.stop(grace_ms)
+        for peer in tuple(self._peers.values()):
+            self._forget(peer)
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def peers(self) -> Mapping[NodeId, PeerView]:
+        """All linked peers."""
+        return {
+            node_id: PeerView(node_id, peer.hello, peer.address, peer.inbound) for node_id, peer in self._peers.items()
+        }
+
+    def tell(self, peer: NodeId, lane: Lane, actor: int, message: int, body: bytes) -> Sent:
+        """Queue a message without waiting; FULL says to `await room` or to drop it."""
+        known = self._peers.get(peer)
+        if known is None:
+            return Sent.GONE
+        return self.transport.send(peer, known.link, lane, (_frame(lane, actor, message, 0, body),))
+
+    def tell_each(self, peer: NodeId, lane: Lane, actor: int, message: int, bodies: Iterable[bytes]) -> Sent:
+        """Queue several messages to one peer, all or none."""
+        known = self._peers.get(peer)
+        if known is None:
+            return Sent.GONE
+        frames = [_frame(lane, actor, message, 0, body) for body in bodies]
+        return self.transport.send(peer, known.link, lane, frames)
+
+    def broadcast(
+        self, lane: Lane, actor: int, message: int, body: bytes, *, except_: Collection[NodeId] = ()
+    ) -> frozenset[NodeId]:
+        """Queue a message to every linked peer; the answer names those who did not take it."""
+        targets = [node_id for node_id in self._peers if node_id not in except_]
+        return self.transport.send_many(targets, lane, _frame(lane, actor, message, 0, body))
+
+    async def room(self, peer: NodeId, lane: Lane) -> bool:
+        """Wait until the peer's queue is below half; False when there is no link."""
+        known = self._peers.get(peer)
+        return known is not None and await self.transport.room(peer, known.link, lane)
+
+    async def ask(
+        self, peer: NodeId, actor: int, message: int, body: bytes, *, timeout_ms: int, lane: Lane = Lane.REQUEST
+    ) -> bytes:
+        """The peer's answer; raises `Refused`, `PeerTimeout`, `LinkGone` or `BodyTooLong`."""
+        known = self._peers.get(peer)
+        if known is None:
+            raise LinkGone
+        if len(known.asks) >= ASKS_MAX:
+            raise Refused(RefusalCode.BUSY, "too many open asks to this peer")
+        call = self._next_call(known)
+        frames = (_frame(lane, actor, message, call, body),)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        known.asks[call] = answer
+        try:
+            async with asyncio.timeout(timeout_ms / 1_000):
+                while (sent := self.transport.send(peer, known.link, lane, frames)) is Sent.FULL:
+                    await self.transport.room(peer, known.link, lane)
+                if sent is Sent.GONE:
+                    raise LinkGone
+                return await answer
+        except TimeoutError as error:
+            self.counters["ask_timeouts"] += 1
+            raise PeerTimeout(timeout_ms) from error
+        finally:
+            del known.asks[call]
+
+    def _add(self, actor: int, deliver: Callable[..., None], allow: Allow) -> None:
+        assert actor not in self._routes, "one handler for each actor"
+        self._routes[actor] = _Route(deliver, allow)
+
+    def _sink(self, events: Sequence[TransportEvent]) -> None:
+        for event in events:
+            match event:
+                case Received():
+                    self._receive(event)
+                case LinkUp():
+                    self._link_up(event)
+                case LinkDown():
+                    self._link_down(event)
+                case DialFailed():
+                    for failed in self._dial_failed:
+                        failed(event)
+                case Announced():
+                    for announced in self._announced:
+                        announced(event)
+
+    def _link_up(self, event: LinkUp) -> None:
+        peer = self._peers[event.peer] = _Peer(event.peer, event.link, event.hello, event.address, event.inbound)
+        self._set_window(peer)
+        for up in self._up:
+            up(event.peer, event.hello)
+
+    def _link_down(self, event: LinkDown) -> None:
+        peer = self._peers.get(event.peer)
+        if peer is not None and peer.link == event.link:
+            self._forget(peer)
+            for down in self._down:
+                down(event.peer, event.reason)
+
+    def _forget(self, peer: _Peer) -> None:
+        self._peers.pop(peer.node_id, None)
+        for answer in peer.asks.values():
+            if not answer.done():
+                answer.set_exception(LinkGone())
+                answer.exception()  # the asker may still wait for room and never look at it
+        peer.asked.clear()
+        peer.answers.clear()
+
+    def _set_window(self, peer: _Peer) -> None:
+        window = WindowClass.FULL if peer.node_id in self._members else WindowClass.GUEST
+        self.transport.set_windows(peer.node_id, peer.link, window)
+
+    def _receive(self, event: Received) -> None:
+        """Sort one burst by actor: one delivery for each, in order."""
+        peer = self._peers.get(event.peer)
+        if peer is None or peer.link != event.link:
+            return
+        bursts: dict[int, tuple[list[Incoming], list[int]]] = {}
+        done = 0
+        for frame in event.frames:
+            size = cost((frame,))
+            if frame[0] != Form.SHORT:
+                self.counters["unknown_form"] += 1
+                done += size
+                continue
+            if len(frame) < HEADER_SIZE:
+                self.transport.close(event.peer, DownReason.PROTOCOL)
+                return
+            _, actor, message, call = _HEADER.unpack_from(frame)
+            body = frame[HEADER_SIZE:]
+            if message < FIRST_MESSAGE:
+                self._answered(peer, message, call, body)
+                done += size
+                continue
+            incoming = Incoming(peer.node_id, event.lane, message, call, body, self._answerer(peer, event.lane, actor))
+            if self._admit(peer, actor, incoming):
+                burst = bursts.setdefault(actor, ([], []))
+                burst[0].append(incoming)
+                burst[1].append(size)
+            else:
+                done += size
+        if done:
+            self.transport.consumed(event.peer, event.link, event.lane, done)
+        for actor, (burst_messages, costs) in bursts.items():
+            self._routes[actor].deliver(peer, event.lane, burst_messages, costs)
+
+    def _admit(self, peer: _Peer, actor: int, incoming: Incoming) -> bool:
+        """Is there someone to take the message, may the peer send it, and is there a place for its answer?"""
+        if incoming.call and not self._take_place(peer, incoming.call):
+            return False
+        route = self._routes.get(actor)
+        if route is None:
+            self.counters["unknown_actor"] += 1
+            incoming.refuse(RefusalCode.UNKNOWN)
+            return False
+        if not route.allow(peer.node_id, incoming.message):
+            self.counters["forbidden"] += 1
+            incoming.refuse(RefusalCode.FORBIDDEN)
+            return False
+        return True
+
+    def _take_place(self, peer: _Peer, call: int) -> bool:
+        now_ms = self._clock.monotonic_ms()
+        if len(peer.asked) >= ASKS_MAX:
+            peer.asked = {one: at for one, at in peer.asked.items() if now_ms - at < ASK_KEPT_MS}
+        if call in peer.asked or len(peer.asked) >= ASKS_MAX:
+            # The peer's own router keeps this bound, so this one breaks the rules: not even a refusal.
+            self.counters["asks_over_limit"] += 1
+            return False
+        peer.asked[call] = now_ms
+        return True
+
+    def _answerer(self, peer: _Peer, lane: Lane, actor: int) -> Callable[[int, int, bytes], None]:
+        def answer(call: int, kind: int, body: bytes) -> None:
+            if peer.asked.pop(call, None) is not None:
+                self._send_answer(peer, lane, _frame(lane, actor, kind, call, body))
+
+        return answer
+
+    def _send_answer(self, peer: _Peer, lane: Lane, frame: bytes) -> None:
+        waiting = peer.answers[lane]
+        if not waiting and self.transport.send(peer.node_id, peer.link, lane, (frame,)) is not Sent.FULL:
+            return
+        waiting.append(frame)
+        peer.answers_size += len(frame)
+        if peer.answers_size > ANSWERS_SIZE_MAX:
+            self.transport.close(peer.node_id, DownReason.PROTOCOL)
+        elif len(waiting) == 1:
+            self._spawn(self._send_waiting(peer, lane))
+
+    async def _send_waiting(self, peer: _Peer, lane: Lane) -> None:
+        waiting = peer.answers[lane]
+        while waiting and await self.transport.room(peer.node_id, peer.link, lane):
+            while waiting and self.transport.send(peer.node_id, peer.link, lane, (waiting[0],)) is Sent.ACCEPTED:
+                peer.answers_size -= len(waiting.popleft())
+
+    def _answered(self, peer: _Peer, kind: int, call: int, body: bytes) -> None:
+        answer = peer.asks.get(call)
+        if answer is None or answer.done():
+            self.counters["late_answers"] += 1
+        elif kind == VALUE:
+            answer.set_result(body)
+        else:
+            answer.set_exception(_refusal(body))
+
+    @staticmethod
+    def _next_call(peer: _Peer) -> int:
+        while True:
+            peer.calls = peer.calls % 0xFFFF_FFFF + 1  # 1 .. 2^32-1
+            if peer.calls not in peer.asks:
+                return peer.calls
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _frame(lane: Lane, actor: int, message: int, call: int, body: bytes) -> bytes:
+    if len(body) > body_size_max(lane):
+        raise BodyTooLong(lane, len(body))
+    return _HEADER.pack(Form.SHORT, actor, message, call) + body
+
+
+def _refusal(body: bytes) -> Refused:
+    try:
+        code = RefusalCode(body[0]) if body else RefusalCode.FAILED
+    except ValueError:
+        code = RefusalCode.FAILED
+    return Refused(code, body[1 : 1 + REASON_MAX].decode("utf-8", "replace"))
