@@ -1,0 +1,1 @@
+"""What a Circle may ask of its host, and what each question costs."""
