@@ -1,0 +1,116 @@
+"""The key-value layer that everything durable stands on: families of sorted rows and atomic batches over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Final, Protocol
+
+BATCH_BYTES_MAX = 64 << 20  # batch and fuel limits keep one commit well below this
+SCAN_PAGE_ROWS = 1_000  # a scan holds no iterator between pages, so a forgotten one cannot keep the lock file
+SCAN_PAGE_BYTES = 4 << 20
+
+
+class Family(Enum):
+    """A sorted map of its own inside the one database. Integers in keys are big-endian."""
+
+    META = "meta"  # format, chain, head, signer, prune, pin/<name>
+    VERTEX = "vertex"  # epoch u32, round u32, author u8, id 32 -> vertex bytes
+    VERTEX_ID = "vertex_id"  # id 32 -> epoch, round, author
+    BATCH = "batch"  # epoch u32, id 32 -> batch bytes
+    BATCH_ID = "batch_id"  # id 32 -> epoch u32
+    COMMIT = "commit"  # height u64 -> CommitRow
+    TX = "tx"  # tx id 32 -> height u64, index u32, status u8
+    RECEIPT = "receipt"  # height u64, index u32 -> receipt bytes
+    ACCOUNT_TX = "account_tx"  # address 32, ~height u64, index u32 -> tx id
+    CERTIFICATE = "certificate"  # kind u8, epoch u32, height u64 -> bytes
+    STATE = "state"  # tree 32, raw key -> latest value
+    NODE = "node"  # version u64, sequence u32 -> tree node
+    ROOT = "root"  # tree 32, version u64 -> node ref 12 or empty, hash 32
+    STALE = "stale"  # stale since u64, kind u8, key of the dead row -> empty
+
+
+# Large values that are written once: kept in blob files, so that compaction does not copy them again and again.
+BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.STATE, Family.NODE})
+
+Row = tuple[bytes, bytes]
+
+
+class Batch:
+    """Changes that become visible, and survive a crash, all together or not at all."""
+
+    __slots__ = ("operations", "size")
+
+    def __init__(self) -> None:
+        # (family, key, value): put. (family, key, None): delete. (family, lower, upper, None): delete a range.
+        self.operations: list[tuple[Family, bytes, bytes | None] | tuple[Family, bytes, bytes, None]] = []
+        self.size = 0  # bytes of keys and values
+
+    def put(self, family: Family, key: bytes, value: bytes) -> None:
+        """Set a row."""
+        self.operations.append((family, key, value))
+        self.size += len(key) + len(value)
+
+    def delete(self, family: Family, key: bytes) -> None:
+        """Remove a row; an absent one is fine."""
+        self.operations.append((family, key, None))
+        self.size += len(key)
+
+    def delete_range(self, family: Family, lower: bytes, upper: bytes) -> None:
+        """Remove all rows with `lower <= key < upper`."""
+        assert lower <= upper
+        self.operations.append((family, lower, upper, None))
+        self.size += len(lower) + len(upper)
+
+    def extend(self, other: Batch) -> None:
+        """Append the changes of `other` after the own ones."""
+        self.operations += other.operations
+        self.size += other.size
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+
+class ReadView(Protocol):
+    """Reading. From `KeyValue.view()` every answer is of one instant."""
+
+    def get(self, family: Family, key: bytes) -> bytes | None: ...
+    def get_many(self, family: Family, keys: Sequence[bytes]) -> list[bytes | None]: ...
+    def scan(
+        self, family: Family, lower: bytes, upper: bytes | None, *, limit: int, reverse: bool = False
+    ) -> Iterator[Row]:
+        """At most `limit` rows with `lower <= key < upper`, in key order; `None` is the end of the family."""
+        ...
+
+
+class KeyValue(ReadView, Protocol):
+    """The database of a node."""
+
+    def write(self, batch: Batch, *, durable: bool) -> None:
+        """Apply atomically over all families; `durable` returns only after the disk has it and all before it."""
+        ...
+
+    def view(self) -> AbstractContextManager[ReadView]:
+        """Reading at one instant, over all families."""
+        ...
+
+    def close(self) -> None:
+        """Give the files free. Views that are still open become unusable."""
+        ...
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """The smallest key above all keys with this prefix; `None` when there is no such key."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+
+def u32(value: int) -> bytes:
+    """Big-endian, so that byte order is number order."""
+    return value.to_bytes(4, "big")
+
+
+def u64(value: int) -> bytes:
+    """Big-endian, so that byte order is number order."""
+    return value.to_bytes(8, "big")

@@ -1,0 +1,306 @@
+"""`KeyValue` on RocksDB. Every odd rule here answers a trap of the binding; each has a test.
+
+* Raw mode for options and batches: without it the binding pickles keys and values.
+* `items()` ends silently at a damaged block, as if the family ended there: only `iter()` with `status()` tells.
+* `set_iterate_lower_bound` sets the upper bound: a scan backwards checks its lower end itself.
+* Iterators of a snapshot ignore it and show later writes; a plain iterator stays at the instant it was made. So a view
+  reads single rows from snapshots and scans with iterators, both made under the lock that holds writers off.
+* Errors are plain `Exception`: a snapshot raises one for a missing key, too.
+* The lock file stays taken while any snapshot, iterator or family object lives: all are owned here, and dropped.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+from weakref import WeakSet
+
+import rocksdict
+
+from octra.errors import Corrupt, Unavailable
+from octra.storage.errors import Closed, CorruptStore, DiskFull, Locked
+from octra.storage.kv import (
+    BATCH_BYTES_MAX,
+    BLOB_FAMILIES,
+    SCAN_PAGE_BYTES,
+    SCAN_PAGE_ROWS,
+    Batch,
+    Family,
+    ReadView,
+    Row,
+)
+
+CACHE_BYTES = 256 << 20  # one LRU shared by all families
+WAL_BYTES_MAX = 256 << 20
+WRITE_BUFFERS_BYTES = 64 << 20  # of all families together; several nodes may share a machine
+OPEN_FILES_MAX = 512
+BLOOM_BITS = 10
+BLOB_BYTES_MIN = 16 << 10
+BACKGROUND_JOBS = 2
+LOG_FILES_KEPT = 4  # RocksDB writes its own text log
+
+# The binding has no type stubs that mypy can follow with `follow_imports = "skip"`.
+_Database = Any
+_Family = Any
+_Snapshot = Any
+_Cursor = Any
+
+
+def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes: int = 16 << 20) -> RocksKeyValue:
+    """The database in `path`, made when absent. Raises `Locked`, `DiskFull` or `CorruptStore`."""
+    path.mkdir(parents=True, exist_ok=True)
+    cache = rocksdict.Cache(cache_bytes)
+    names = {family.value: _options(family, cache, write_buffer_bytes) for family in Family}
+    names["default"] = _options(None, cache, write_buffer_bytes)
+    try:
+        if (path / "CURRENT").exists():
+            for name in rocksdict.Rdict.list_cf(str(path), _options(None, cache, write_buffer_bytes)):
+                names.setdefault(name, _options(None, cache, write_buffer_bytes))  # of a newer program
+        database = rocksdict.Rdict(str(path), options=_options(None, cache, write_buffer_bytes), column_families=names)
+    except Exception as error:  # the binding raises nothing narrower
+        _translate(error)
+    return RocksKeyValue(database)
+
+
+class RocksKeyValue:
+    """`KeyValue` over an open database. Reads may come from any thread; writes go one after the other."""
+
+    def __init__(self, database: _Database) -> None:
+        self._database: _Database | None = database
+        self._families: dict[Family, _Family] = {f: database.get_column_family(f.value) for f in Family}
+        self._handles: dict[Family, Any] = {f: database.get_column_family_handle(f.value) for f in Family}
+        self._views: WeakSet[_RocksView] = WeakSet()
+        # Held while a batch is written and while snapshots are taken, so that those of all families agree.
+        self._lock = threading.Lock()
+        self._failure: Unavailable | Corrupt | None = None
+
+    def get(self, family: Family, key: bytes) -> bytes | None:
+        """The value of a row."""
+        try:
+            value: bytes | None = self._families[family].get(key)
+        except KeyError:
+            raise Closed("database") from None
+        except Exception as error:  # the binding raises nothing narrower
+            _translate(error)
+        return value
+
+    def get_many(self, family: Family, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of many rows, in the order of `keys`."""
+        if not keys:
+            return []
+        try:
+            values: list[bytes | None] = self._families[family].get(list(keys))
+        except KeyError:
+            raise Closed("database") from None
+        except Exception as error:  # the binding raises nothing narrower
+            _translate(error)
+        return values
+
+    def scan(
+        self, family: Family, lower: bytes, upper: bytes | None, *, limit: int, reverse: bool = False
+    ) -> Iterator[Row]:
+        """Rows in key order. One page of 1,000 rows is of one instant; use `view` where more must agree."""
+
+        def cursor() -> _Cursor:
+            source = self._families.get(family)
+            if source is None:
+                raise Closed("database")
+            options = rocksdict.ReadOptions()
+            if upper is not None:
+                options.set_iterate_upper_bound(upper)  # else the end of a scan may walk over many deleted rows
+            return source.iter(options)
+
+        return _pages(cursor, lower, upper, limit, reverse)
+
+    def write(self, batch: Batch, *, durable: bool) -> None:
+        """Apply atomically. After a failed write the store takes no other: what the disk holds is unknown."""
+        assert batch.size <= BATCH_BYTES_MAX, batch.size
+        rows = rocksdict.WriteBatch(raw_mode=True)
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if self._database is None:
+                raise Closed("database")
+            for operation in batch.operations:
+                handle = self._handles[operation[0]]
+                if len(operation) == 4:
+                    rows.delete_range(operation[1], operation[2], handle)
+                elif operation[2] is None:
+                    rows.delete(operation[1], handle)
+                else:
+                    rows.put(operation[1], operation[2], handle)
+            options = rocksdict.WriteOptions()
+            options.sync = durable
+            try:
+                self._database.write(rows, options)
+            except Exception as error:  # the binding raises nothing narrower
+                try:
+                    _translate(error)
+                except (Unavailable, Corrupt) as translated:
+                    self._failure = translated
+                    raise
+
+    @contextmanager
+    def view(self) -> Iterator[ReadView]:
+        """Reading at the instant between two batches, for one thread at a time."""
+        with self._lock:
+            if self._database is None:
+                raise Closed("database")
+            families = self._families.items()
+            view = _RocksView(
+                {name: family.snapshot() for name, family in families},
+                {name: family.iter() for name, family in families},
+            )
+            self._views.add(view)
+        try:
+            yield view
+        finally:
+            view.drop()
+
+    def compact(self) -> None:
+        """Merge the files of all families now."""
+        for family in self._families.values():
+            family.compact_range(None, None)
+
+    def flush(self) -> None:
+        """Write the memory tables into files."""
+        for family in self._families.values():
+            family.flush()
+
+    def close(self) -> None:
+        """Drop every object of the binding, then the database: only so is the lock file given free."""
+        with self._lock:
+            if self._database is None:
+                return
+            for view in list(self._views):
+                view.drop()
+            self._families.clear()
+            self._handles.clear()
+            gc.collect()
+            self._database.close()
+            self._database = None
+        gc.collect()
+
+
+class _RocksView:
+    """Snapshots and iterators of all families, made at one instant."""
+
+    def __init__(self, snapshots: dict[Family, _Snapshot], cursors: dict[Family, _Cursor]) -> None:
+        self._snapshots, self._cursors = snapshots, cursors
+
+    def get(self, family: Family, key: bytes) -> bytes | None:
+        try:
+            value: bytes = self._snapshots[family][key]
+        except KeyError:
+            raise Closed("view") from None
+        except Exception as error:  # the binding raises nothing narrower
+            if str(error) == "key not found":
+                return None
+            _translate(error)
+        return value
+
+    def get_many(self, family: Family, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(family, key) for key in keys]
+
+    def scan(
+        self, family: Family, lower: bytes, upper: bytes | None, *, limit: int, reverse: bool = False
+    ) -> Iterator[Row]:
+        def cursor() -> _Cursor:
+            found = self._cursors.get(family)
+            if found is None:
+                raise Closed("view")
+            return found
+
+        return _pages(cursor, lower, upper, limit, reverse)
+
+    def drop(self) -> None:
+        self._snapshots.clear()
+        self._cursors.clear()
+
+
+def _pages(
+    cursor: Callable[[], _Cursor], lower: bytes, upper: bytes | None, limit: int, reverse: bool
+) -> Iterator[Row]:
+    """Read page after page; no cursor is held while the caller looks at rows."""
+    while limit > 0:
+        rows, more = _page(cursor(), lower, upper, min(limit, SCAN_PAGE_ROWS), reverse)
+        yield from rows
+        limit -= len(rows)
+        if not more:
+            return
+        if reverse:
+            upper = rows[-1][0]
+        else:
+            lower = rows[-1][0] + b"\0"
+
+
+def _page(cursor: _Cursor, lower: bytes, upper: bytes | None, limit: int, reverse: bool) -> tuple[list[Row], bool]:
+    """The next rows, and whether there may be more."""
+    rows: list[Row] = []
+    size = 0
+    try:
+        if not reverse:
+            cursor.seek(lower)
+        elif upper is None:
+            cursor.seek_to_last()
+        else:
+            cursor.seek_for_prev(upper)
+            if cursor.valid() and cursor.key() == upper:
+                cursor.prev()
+        step = cursor.prev if reverse else cursor.next
+        while cursor.valid():
+            key = cursor.key()
+            if (reverse and key < lower) or (upper is not None and key >= upper):
+                return rows, False
+            value = cursor.value()
+            rows.append((key, value))
+            size += len(key) + len(value)
+            if len(rows) == limit or size >= SCAN_PAGE_BYTES:
+                return rows, True
+            step()
+        cursor.status()  # raises when the end is damage, not the end
+    except Exception as error:  # the binding raises nothing narrower
+        _translate(error)
+    return rows, False
+
+
+def _options(family: Family | None, cache: Any, write_buffer_bytes: int) -> Any:
+    """Options of one family, or of the database itself."""
+    table = rocksdict.BlockBasedOptions()
+    table.set_block_cache(cache)
+    table.set_bloom_filter(BLOOM_BITS, False)
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    options.set_block_based_table_factory(table)
+    options.set_paranoid_checks(True)
+    options.set_wal_recovery_mode(rocksdict.DBRecoveryMode.point_in_time())
+    options.set_max_total_wal_size(WAL_BYTES_MAX)
+    options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES)
+    options.set_max_open_files(OPEN_FILES_MAX)
+    options.set_max_background_jobs(BACKGROUND_JOBS)
+    options.set_keep_log_file_num(LOG_FILES_KEPT)
+    options.set_write_buffer_size(write_buffer_bytes)
+    options.set_compression_type(rocksdict.DBCompressionType.lz4())
+    if family in BLOB_FAMILIES:
+        options.set_enable_blob_files(True)
+        options.set_min_blob_size(BLOB_BYTES_MIN)
+        options.set_enable_blob_gc(True)
+        options.set_blob_compression_type(rocksdict.DBCompressionType.none())
+    return options
+
+
+def _translate(error: Exception) -> NoReturn:
+    """Raise what the binding's text means."""
+    text = str(error)
+    if isinstance(error, rocksdict.DbClosedError):
+        raise Closed("database") from error
+    if "No space left on device" in text:
+        raise DiskFull from error
+    if "lock" in text.lower() and "LOCK" in text:
+        raise Locked("database") from error
+    raise CorruptStore(text) from error

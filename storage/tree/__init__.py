@@ -1,0 +1,1 @@
+"""The state tree: versioned nodes in the store, batch updates, proofs."""
