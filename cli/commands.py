@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("octra.cli.demo", "the whole story on a local network, step by step"),
 }
 
-GROUPS = frozenset({"wallet", "address", "tx", "node", "circle", "fhe"})  # have subcommands
+GROUPS = frozenset({"wallet", "address", "tx", "node", "localnet", "circle", "fhe"})  # have subcommands
 
 GLOBAL_HELP = """Options before or after any command:
   --json             one JSON object on stdout, also for errors
