@@ -192,6 +192,18 @@ def packing_masks(params: ParameterSet, seed: bytes, index: int) -> U32Array:
     return np.array(masks).reshape(digits, params.k, params.N)
 
 
+def entry_masks(params: ParameterSet, seed: bytes, count: int) -> U32Array:
+    """[count, n] modulo Q: one LWE mask for each committee-input bit."""
+    masks = [uniform_ring(seed, Stream.ENTRY, params.set_id, row, 0, params.n) for row in range(count)]
+    return np.array(masks, np.uint32).reshape(count, params.n)
+
+
+def seeded_masks(params: ParameterSet, seed: bytes) -> U32Array:
+    """[k, N]: the mask of a seeded encryption."""
+    masks = [uniform_ring(seed, Stream.SEEDED, params.set_id, 0, column, params.N) for column in range(params.k)]
+    return np.array(masks)
+
+
 def _public_masks(params: ParameterSet, seed: bytes) -> U32Array:
     masks = [
         uniform_ring(seed, Stream.PUBLIC_KEY, params.set_id, row, column, params.N)

@@ -115,7 +115,7 @@ def transform(size: int) -> Transform:
 @lru_cache(maxsize=8)
 def fold_twiddles(size: int) -> C128Array:
     """exp(i pi j / N) for j < N/2: the factors that turn a negacyclic product into a cyclic one of half the size."""
-    twiddles = np.exp(1j * np.pi * np.arange(size // 2) / size)
+    twiddles: C128Array = np.exp(1j * np.pi * np.arange(size // 2) / size)
     twiddles.flags.writeable = False
     return twiddles
 

@@ -49,9 +49,9 @@ class Use(IntEnum):
     ENCRYPTION = 7
 
 
-def public_seed(master: bytes, kind: Stream) -> bytes:
-    """The seed of public streams that belongs to the secret seed `master`; reveals nothing about it."""
-    return H("octra.fhe.seed", master, bytes([kind]))
+def public_seed(master: bytes, kind: Stream, number: int = 0) -> bytes:
+    """The `number`-th seed of public streams that belongs to the secret seed `master`; reveals nothing about it."""
+    return H("octra.fhe.seed", master, bytes([kind]), number.to_bytes(4, "little") if number else b"")
 
 
 def _public_stream(seed: bytes, kind: Stream, set_id: int, row: int, column: int) -> Callable[[int], bytes]:
