@@ -1,0 +1,78 @@
+"""What the seats say of the chain, compared with our own blocks: certified heights, certificates, divergence."""
+
+from __future__ import annotations
+
+from octra.consensus.certificate import Claim, assemble, claim_of
+from octra.consensus.effects import CertificateReady, Certified, Diverged, Effect
+from octra.consensus.epoch import Committee
+from octra.consensus.limits import ROOTS_KEPT
+from octra.consensus.vertex import Vertex
+
+
+class RootTally:
+    """Counts claims per seat; only the highest height of a seat matters for what is certified."""
+
+    def __init__(self, committee: Committee) -> None:
+        self._committee = committee
+        self._own: dict[int, Claim] = {}
+        self._heard: dict[int, dict[int, Vertex]] = {}  # height -> seat -> the vertex that claims it
+        self._agreed = [-1] * committee.size  # per seat: highest height where it agrees with us
+        self._head = 0
+        self.certified_height = 0
+        self.certificate_height = 0
+        self.diverged = False
+
+    def heard(self, vertex: Vertex) -> list[Effect]:
+        """A seat's vertex was inserted."""
+        height = vertex.header.height
+        if height < 1 or abs(height - self._head) >= ROOTS_KEPT:
+            return []
+        self._heard.setdefault(height, {}).setdefault(vertex.author, vertex)
+        return self._compare(height)
+
+    def executed(self, height: int, claim: Claim) -> list[Effect]:
+        """We executed a block ourselves."""
+        self._head = height
+        self._own[height] = claim
+        self._own.pop(height - ROOTS_KEPT, None)
+        self._heard.pop(height - ROOTS_KEPT, None)
+        return self._compare(height)
+
+    def _compare(self, height: int) -> list[Effect]:
+        own, heard = self._own.get(height), self._heard.get(height, {})
+        if own is None:
+            return []
+        effects: list[Effect] = []
+        for seat, vertex in heard.items():
+            if claim_of(vertex.header) == own:
+                self._agreed[seat] = max(self._agreed[seat], height)
+        effects += self._certify()
+        effects += self._certificate(height, own, heard)
+        effects += self._divergence(height, own, heard)
+        return effects
+
+    def _certify(self) -> list[Effect]:
+        """A claim names its block, and that the chain below: the q-th highest agreement certifies all under it."""
+        height = sorted(self._agreed, reverse=True)[self._committee.quorum - 1]
+        if height <= self.certified_height:
+            return []
+        self.certified_height = height
+        return [Certified(height)]
+
+    def _certificate(self, height: int, own: Claim, heard: dict[int, Vertex]) -> list[Effect]:
+        agreeing = [vertex for vertex in heard.values() if claim_of(vertex.header) == own]
+        if height <= self.certificate_height or len(agreeing) < self._committee.quorum:
+            return []
+        self.certificate_height = height
+        certificate = assemble(self._committee, ((vertex.header, vertex.signed_header) for vertex in agreeing))
+        return [CertificateReady(height, certificate)]
+
+    def _divergence(self, height: int, own: Claim, heard: dict[int, Vertex]) -> list[Effect]:
+        counts: dict[Claim, int] = {}
+        for vertex in heard.values():
+            claim = claim_of(vertex.header)
+            counts[claim] = counts.get(claim, 0) + 1
+            if claim != own and counts[claim] >= self._committee.quorum and not self.diverged:
+                self.diverged = True
+                return [Diverged(height)]
+        return []

@@ -1,0 +1,149 @@
+"""What the ordering core knows, and its snapshot: the ordered prefix in a few kilobytes."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from octra.codec import decode, encode
+from octra.consensus.dag.order import BatchState, Ordering
+from octra.consensus.dag.propose import Pace, Proposer, default_pace
+from octra.consensus.dag.roots import RootTally
+from octra.consensus.dag.rule import Decisions, Slot
+from octra.consensus.dag.store import Entry, Store
+from octra.consensus.dag.sync import Sync
+from octra.consensus.epoch import Committee
+from octra.consensus.errors import SnapshotUnusable
+
+
+class OrderingParams(Struct, frozen=True):
+    """What genesis and configuration say about ordering."""
+
+    start_time_ms: int = 0  # commit times lie above it
+    pace: Pace | None = None  # None: by committee size
+
+
+class HeldBatch(Struct):
+    """A batch whose bytes we hold. `valid` is None until it is checked."""
+
+    author: int
+    round: int  # our round when it came: old unreferenced ones are forgotten
+    valid: bool | None = None
+    invalid_index: int = 0
+
+
+class CoinState:
+    """Shares and values of the rounds that are not decided yet."""
+
+    def __init__(self) -> None:
+        self.shares: dict[int, dict[int, bytes]] = {}
+        self.rejected: dict[int, set[int]] = {}
+        self.asked: set[int] = set()
+        self.values: dict[int, bytes] = {}
+        self.leaders: dict[int, tuple[int, ...]] = {}
+
+    def forget_before(self, round: int) -> None:
+        """Rounds whose slots are all in the order need no coin any more."""
+        for table in (self.shares, self.rejected, self.values, self.leaders):
+            for old in [old for old in table if old < round]:
+                del table[old]
+        self.asked = {kept for kept in self.asked if kept >= round}
+
+
+class DagState:
+    """All that the core knows. Make one with `create` or `restore`; only `step` changes it."""
+
+    def __init__(self, committee: Committee, own_seat: int | None, params: OrderingParams, resume_round: int) -> None:
+        self.committee, self.own_seat, self.params = committee, own_seat, params
+        self.now_ms: int | None = None  # unknown before the first tick
+        self.store = Store(committee.size, committee.quorum)
+        self.ordering = Ordering(committee.faults, params.start_time_ms)
+        self.decisions: Decisions = {}
+        self.changed: set[int] = set()  # rounds whose slots may have become directly decidable
+        self.coins = CoinState()
+        self.roots = RootTally(committee)
+        self.sync = Sync(committee.seats, own_seat)
+        self.held: dict[bytes, HeldBatch] = {}
+        self.referenced: dict[bytes, Entry] = {}  # unsettled batch -> a vertex that references it
+        self.work_height = 0  # highest block with batches
+        self.proven: set[int] = set()  # seats whose equivocation is recorded
+        pace = params.pace or default_pace(committee.size)
+        self.own = None if own_seat is None else Proposer(own_seat, pace, resume_round)
+
+    @classmethod
+    def create(
+        cls, committee: Committee, own_seat: int | None, params: OrderingParams, *, resume_round: int = 0
+    ) -> DagState:
+        """A state before the first vertex. Without `own_seat` it follows silently.
+
+        `resume_round`: never sign at or below it; the mark that the sign log has reserved.
+        """
+        return cls(committee, own_seat, params, resume_round)
+
+    @property
+    def height(self) -> int:
+        """Height of the last `Commit`."""
+        return self.ordering.height
+
+    @property
+    def floor(self) -> int:
+        """Rounds at or below it are gone from memory."""
+        return self.store.floor
+
+    @property
+    def quorum_round(self) -> int:
+        """Highest round that q seats have reached in our DAG."""
+        return self.store.quorum_round
+
+    @property
+    def lag_rounds(self) -> int:
+        """How far f + 1 seats are ahead of us."""
+        return max(0, self.sync.reached_round(self.committee.faults) - self.store.quorum_round)
+
+
+class _Snapshot(Struct, frozen=True, array_like=True):
+    anchor: bytes
+    height: int
+    time_ms: int
+    next_round: int
+    next_k: int
+    floor: int
+    marks: list[tuple[int, int, bytes, bool]]
+    batches: list[tuple[bytes, BatchState]]
+
+
+def snapshot(state: DagState) -> bytes:
+    """The ordered prefix as of the last `Commit`. Vertices above the floor are not in it: they stay in block storage.
+
+    Store it only once block `state.height` is stored.
+    """
+    ordering = state.ordering
+    return encode(
+        _Snapshot(
+            anchor=state.committee.anchor,
+            height=ordering.height,
+            time_ms=ordering.time_ms,
+            next_round=ordering.next_slot.round,
+            next_k=ordering.next_slot.k,
+            floor=state.store.floor,
+            marks=ordering.marks(),
+            batches=ordering.table(),
+        )
+    )
+
+
+def restore(
+    data: bytes, committee: Committee, own_seat: int | None, params: OrderingParams, *, resume_round: int = 0
+) -> DagState:
+    """A state that goes on after the snapshot's height, once the stored vertices above its floor are fed again."""
+    saved = decode(data, _Snapshot, "ordering snapshot")
+    if saved.anchor != committee.anchor:
+        raise SnapshotUnusable("another committee")
+    state = DagState.create(committee, own_seat, params, resume_round=resume_round)
+    ordering = state.ordering
+    ordering.height, ordering.time_ms = saved.height, saved.time_ms
+    ordering.next_slot = Slot(saved.next_round, saved.next_k)
+    ordering.restore_marks(saved.marks)
+    ordering.restore_batches(dict(saved.batches))
+    state.store.raise_floor(saved.floor)
+    state.store.quorum_round = saved.floor
+    return state

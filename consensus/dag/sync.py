@@ -1,0 +1,132 @@
+"""What we miss and whom to ask: single vertices, batches, and whole ranges when we lag. Repeats with back-off."""
+
+from __future__ import annotations
+
+from octra.consensus import limits
+from octra.consensus.effects import Effect, FetchBatch, FetchRange, FetchVertices
+from octra.primitives import NodeId
+
+
+class Want:
+    """One missing object: who may have it, and when to ask next."""
+
+    __slots__ = ("asked", "attempts", "due_ms", "peers", "round")
+
+    def __init__(self, round: int, peers: list[NodeId], now_ms: int) -> None:
+        self.round, self.peers, self.due_ms = round, peers, now_ms
+        self.attempts = 0
+        self.asked: NodeId | None = None  # who was asked last
+
+    def ask(self, peer: NodeId, now_ms: int) -> None:
+        """This peer is asked now; set the time for the one after him."""
+        self.asked = peer
+        # Every peer is asked once before the pause grows: a silent first peer must not cost more than 50 ms.
+        doubled = min(self.attempts // len(self.peers), 16)
+        self.due_ms = now_ms + min(limits.FETCH_FIRST_MS << doubled, limits.FETCH_LAST_MS)
+        self.attempts += 1
+
+
+class Sync:
+    """The open questions of a node. Peers are tried in a fixed order: who told us, the author, then all seats."""
+
+    def __init__(self, seats: tuple[NodeId, ...], own_seat: int | None) -> None:
+        self._seats = [node for number, node in enumerate(seats) if number != own_seat]
+        self._nodes = seats
+        self._own = None if own_seat is None else seats[own_seat]
+        self.vertices: dict[bytes, Want] = {}
+        self.batches: dict[bytes, Want] = {}
+        self._seen = [0] * len(seats)  # per seat: highest round of its vertices that reached us
+        self._next_ms = 0  # no want is due before
+        self._range: tuple[NodeId, int, int] | None = None  # peer, last round asked for, when to ask another
+        self._range_attempts = own_seat or 0  # not everybody asks the same peer first
+        self._range_progress = 0
+
+    def saw(self, seat: int, round: int) -> None:
+        """A vertex of this seat and round exists."""
+        self._seen[seat] = max(self._seen[seat], round)
+
+    def reached_round(self, faults: int) -> int:
+        """A round that an honest seat has reached: f liars cannot raise it."""
+        return sorted(self._seen, reverse=True)[faults]
+
+    def want_vertex(self, id: bytes, round: int, author: int, sender: NodeId | None, now_ms: int) -> None:
+        """A link points to a vertex that we do not hold."""
+        if id not in self.vertices:
+            self.vertices[id] = Want(round, self._candidates(sender, author), now_ms)
+            self._next_ms = now_ms
+
+    def want_batch(self, id: bytes, round: int, author: int, sender: NodeId | None, now_ms: int) -> None:
+        """A vertex references a batch that we do not hold."""
+        if id not in self.batches:
+            self.batches[id] = Want(round, self._candidates(self._nodes[author], author, sender), now_ms)
+            self._next_ms = now_ms
+
+    def forget_below(self, floor: int) -> None:
+        """Vertices at or below the floor are wanted no more."""
+        for id in [id for id, want in self.vertices.items() if want.round <= floor]:
+            del self.vertices[id]
+
+    def wake(self, peer: NodeId, now_ms: int) -> None:
+        """A link came up: what we asked this peer for may be lost, and silent peers may answer now."""
+        for want in (*self.vertices.values(), *self.batches.values()):
+            if want.asked == peer:
+                want.due_ms = min(want.due_ms, now_ms)
+                self._next_ms = now_ms
+        if self._range is not None and self._range[0] == peer:
+            self._range = None
+
+    def range_ended(self, sender: NodeId) -> None:
+        """The peer has answered; the next range may be asked at once."""
+        if self._range is not None and self._range[0] == sender:
+            self._range = None
+
+    def due(self, now_ms: int, quorum_round: int, decided_round: int, floor: int, faults: int) -> list[Effect]:
+        """The questions to ask now."""
+        lagging = self.reached_round(faults) - quorum_round > limits.LAG_ROUNDS
+        effects = self._ask_range(now_ms, quorum_round, decided_round, floor) if lagging else []
+        if now_ms < self._next_ms:
+            return effects
+        # While we lag, ranges bring whole rounds: single questions far ahead would only repeat them.
+        horizon = quorum_round + (limits.LAG_ROUNDS if lagging else limits.AHEAD_ROUNDS)
+        wanted = {id: want for id, want in self.vertices.items() if want.round <= horizon}
+        effects += [FetchVertices(peer, tuple(ids)) for peer, ids in self._ask(wanted, now_ms).items()]
+        effects += [FetchBatch(peer, id) for peer, ids in self._ask(self.batches, now_ms).items() for id in ids]
+        dues = [want.due_ms for want in (*self.vertices.values(), *self.batches.values())]
+        self._next_ms = max(now_ms + 1, min(dues, default=now_ms))
+        return effects
+
+    def _ask(self, wants: dict[bytes, Want], now_ms: int) -> dict[NodeId, list[bytes]]:
+        """Whom to ask for what now: each due want turns to its next peer, unless he has enough to answer."""
+        open_questions: dict[NodeId, int] = {}
+        for want in wants.values():
+            if want.asked is not None and want.due_ms > now_ms:
+                open_questions[want.asked] = open_questions.get(want.asked, 0) + 1
+        asked: dict[NodeId, list[bytes]] = {}
+        for id, want in wants.items():
+            peer = want.peers[want.attempts % len(want.peers)]
+            if want.due_ms <= now_ms and open_questions.get(peer, 0) < limits.FETCH_IN_FLIGHT:
+                open_questions[peer] = open_questions.get(peer, 0) + 1
+                want.ask(peer, now_ms)
+                asked.setdefault(peer, []).append(id)
+        return asked
+
+    def _ask_range(self, now_ms: int, quorum_round: int, decided_round: int, floor: int) -> list[Effect]:
+        if self._range is not None:
+            _, last, due_ms = self._range
+            if quorum_round < last and now_ms < due_ms:
+                return []
+        if quorum_round - decided_round > 2 * limits.GC_ROUNDS:
+            return []  # coins and decisions must catch up first: memory stays bounded
+        if quorum_round <= self._range_progress:
+            self._range_attempts += 1  # the last answer did not help: ask another peer
+        self._range_progress = quorum_round
+        peer = self._seats[self._range_attempts % len(self._seats)]
+        first = max(floor + 1, quorum_round)
+        last = first + limits.RANGE_ROUNDS - 1
+        self._range = (peer, last, now_ms + limits.RANGE_WAIT_MS)
+        return [FetchRange(peer, first, last)]
+
+    def _candidates(self, first: NodeId | None, author: int, second: NodeId | None = None) -> list[NodeId]:
+        order = [node for node in (first, second, self._nodes[author]) if node is not None]
+        others = [node for node in dict.fromkeys((*order, *self._seats)) if node != self._own]
+        return others or [self._nodes[author]]  # a committee of one asks its own store
