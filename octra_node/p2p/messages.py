@@ -1,0 +1,100 @@
+"""The messages that actors of different nodes exchange, and their bodies."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class OrderingMessage(IntEnum):
+    """To the ordering actor."""
+
+    VERTICES = 2  # tell: VertexList
+    FETCH_VERTICES = 3  # tell: IdList; answered by VERTICES
+    FETCH_RANGE = 4  # ask: RangeRequest -> RangeAnswer
+
+
+class MempoolMessage(IntEnum):
+    """To the mempool."""
+
+    BATCH = 2  # tell: bytes of a batch, from its author
+    FETCH_BATCH = 3  # ask: id -> bytes of the batch
+    TRANSACTIONS = 4  # tell: transactions on their way to an author, TransactionList
+
+
+class EvaluatorMessage(IntEnum):
+    """To the evaluator."""
+
+    FETCH_CIPHERTEXT = 2  # ask: digest -> bytes
+
+
+class SyncMessage(IntEnum):
+    """To the sync actor: what light nodes and checkpoints need."""
+
+    CHECKPOINT_VOTE = 2  # tell: CheckpointVote
+    LATEST = 3  # ask: empty -> LatestAnswer
+    PROVE = 4  # ask: ProofRequest -> ProofAnswer
+    SUBMIT = 5  # ask: wire bytes of a transaction -> its id
+
+
+class VertexList(Struct, frozen=True, array_like=True):
+    """Sealed vertices, in the order in which the sender inserted them."""
+
+    frames: tuple[bytes, ...]
+
+
+class IdList(Struct, frozen=True, array_like=True):
+    """Hashes of things that the sender wants."""
+
+    ids: tuple[bytes, ...]
+
+
+class RangeRequest(Struct, frozen=True, array_like=True):
+    """All vertices of some rounds."""
+
+    from_round: int
+    to_round: int
+
+
+class RangeAnswer(Struct, frozen=True, array_like=True):
+    """Vertices in (round, author) order, complete up to and with `to_round`."""
+
+    frames: tuple[bytes, ...]
+    to_round: int
+
+
+class TransactionList(Struct, frozen=True, array_like=True):
+    """Encoded transactions."""
+
+    items: tuple[bytes, ...]
+
+
+class CheckpointVote(Struct, frozen=True, array_like=True):
+    """A validator's signature over a checkpoint body."""
+
+    body: bytes
+    seat: int
+    signature: bytes
+
+
+class LatestAnswer(Struct, frozen=True, array_like=True):
+    """The newest block that a quorum certified, with what proves it; and the newest checkpoint, if there is one."""
+
+    header: bytes
+    certificate: bytes
+    checkpoint: bytes = b""
+
+
+class ProofRequest(Struct, frozen=True, array_like=True):
+    """Prove the value of a state key at a height."""
+
+    key: bytes
+    height: int
+
+
+class ProofAnswer(Struct, frozen=True, array_like=True):
+    """The value (None: absent) with the path to the state root of that height."""
+
+    value: bytes | None
+    proof: bytes
