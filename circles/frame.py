@@ -22,6 +22,8 @@ def encode_request(method: str, arguments: Sequence[Argument]) -> bytes:
         raise InvalidFrame(f"a method's name has 1 to {METHOD_NAME_MAX} bytes")
     if len(arguments) > 0xFFFF:
         raise InvalidFrame("too many arguments")
+    if any(isinstance(argument, int) and not -(2**63) <= argument < 2**63 for argument in arguments):
+        raise InvalidFrame("an integer argument does not fit 64 bits")
     parts = [REQUEST_MAGIC, struct.pack(">H", len(name)), name, struct.pack(">H", len(arguments))]
     parts += [_encode_value(argument) for argument in arguments]
     frame = b"".join(parts)
@@ -76,9 +78,7 @@ def _encode_value(value: Argument) -> bytes:
         case bool():
             tag, raw = (_TRUE if value else _FALSE), b""
         case int():
-            tag, raw = _INTEGER, str(value).encode("ascii") if abs(value) < 10**78 else b""
-            if not raw:
-                raise InvalidFrame("integer out of range")
+            tag, raw = _INTEGER, str(value).encode("ascii")
         case str():
             tag, raw = _TEXT, value.encode("utf-8")
         case bytes():

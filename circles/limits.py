@@ -55,9 +55,10 @@ METHODS_MAX = 128
 # The worker process.
 WORKER_ADDRESS_SPACE = 16 * 1024 * MIB  # each memory reserves 4 GiB of addresses
 WORKER_RESIDENT_MAX = 512 * MIB  # a larger one is replaced between batches
-WORKER_FILES_MAX = 64
+WORKER_FILES_MAX = 16
 WORKER_FILE_BYTES_MAX = 64 * MIB  # 0 breaks the engine's memory images
 WORKER_FRAME_MAX = 64 * MIB
+WORKER_START_SECONDS = 60.0  # imports and the self-test on a busy machine
 STALL_SECONDS = 10.0  # no frame from a worker for that long: kill it, never judge the call by it
 PROGRAMS_CACHED = 64
 WASM_STACK = 3 * MIB // 2

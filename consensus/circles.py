@@ -1,4 +1,4 @@
-"""Names that the chain and the Circles share: a Circle's id, blobs, and the roots over files. Circles page, section 4."""
+"""Names that the chain and the Circles share: a Circle's id, blobs, and the roots over files."""
 
 from __future__ import annotations
 

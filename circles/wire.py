@@ -1,0 +1,167 @@
+"""What a node and its worker processes say to each other: length-prefixed MessagePack over a socket pair."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from octra.circles.errors import ExecutorUnavailable
+from octra.circles.limits import WORKER_FRAME_MAX
+from octra.consensus.ports import CallContext, CallOutcome, CircleCall
+
+Row = tuple[bytes, bytes]
+
+
+class Execute(Struct, frozen=True, tag=True):
+    """Run these calls in order; each is answered by an `Outcome`, then one `Done`."""
+
+    calls: tuple[dict[str, Any], ...]  # fields of `CircleCall`: a typed decoder cannot tell text from bytes arguments
+
+    @classmethod
+    def of(cls, calls: Iterable[CircleCall]) -> Execute:
+        return cls(tuple(msgspec.structs.asdict(call) for call in calls))
+
+    def unpack(self) -> list[CircleCall]:
+        """The calls; the sender is the parent process, which made them from checked values."""
+        return [
+            CircleCall(
+                **fields | {"arguments": tuple(fields["arguments"]), "context": CallContext(**fields["context"])}
+            )
+            for fields in self.calls
+        ]
+
+
+class Check(Struct, frozen=True, tag=True):
+    """Is this a module that a Circle may be? Answered by `Checked` or `Refused`."""
+
+    code: bytes
+
+
+class Code(Struct, frozen=True, tag=True):
+    """Answer to `ReadCode`."""
+
+    code: bytes | None
+
+
+class Value(Struct, frozen=True, tag=True):
+    """Answer to `ReadKey`."""
+
+    value: bytes | None
+
+
+class Rows(Struct, frozen=True, tag=True):
+    """Answer to `ReadRows`."""
+
+    rows: tuple[Row, ...]
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The worker's self-test passed."""
+
+
+class ReadCode(Struct, frozen=True, tag=True):
+    """The worker needs a module."""
+
+    code_hash: bytes
+
+
+class ReadKey(Struct, frozen=True, tag=True):
+    """The worker needs a committed value."""
+
+    circle: bytes
+    key: bytes
+
+
+class ReadRows(Struct, frozen=True, tag=True):
+    """The worker needs committed rows in byte order."""
+
+    circle: bytes
+    start: bytes
+    end: bytes
+    limit: int
+
+
+class Outcome(Struct, frozen=True, tag=True):
+    """The next call's outcome."""
+
+    outcome: CallOutcome
+
+
+class Done(Struct, frozen=True, tag=True):
+    """All calls of an `Execute` are answered."""
+
+
+class Checked(Struct, frozen=True, tag=True):
+    """The module is fine; size of its metered form."""
+
+    size: int
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The module breaks a rule."""
+
+    rule: str
+    function: int
+    offset: int
+    detail: str
+
+
+class Trouble(Struct, frozen=True, tag=True):
+    """The worker cannot answer; the fault is the node's."""
+
+    reason: str
+
+
+Order = Execute | Check
+Reply = Code | Value | Rows
+Report = Ready | ReadCode | ReadKey | ReadRows | Outcome | Done | Checked | Refused | Trouble
+
+T = TypeVar("T")
+
+
+class Channel(Generic[T]):
+    """Sends any message and receives messages of the union T. A broken or silent peer is `ExecutorUnavailable`."""
+
+    def __init__(self, connection: socket.socket, kind: object) -> None:
+        self._connection = connection
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind, strict=True)  # type: ignore[arg-type]  # a union
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def send(self, message: Struct) -> None:
+        frame = self._encoder.encode(message)
+        try:
+            self._connection.sendall(struct.pack(">I", len(frame)) + frame)
+        except OSError as error:
+            raise ExecutorUnavailable("a worker process is gone") from error
+
+    def receive(self) -> T:
+        (size,) = struct.unpack(">I", self._exactly(4))
+        if size > WORKER_FRAME_MAX:
+            raise ExecutorUnavailable("a worker process sent too much")
+        try:
+            return self._decoder.decode(self._exactly(size))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ExecutorUnavailable("a worker process sent nonsense") from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            try:
+                part = self._connection.recv(min(size - len(data), 1 << 20))
+            except OSError as error:  # also the timeout of a worker that stopped in the middle of a frame
+                raise ExecutorUnavailable("a worker process stopped answering") from error
+            if not part:
+                raise ExecutorUnavailable("a worker process ended")
+            data += part
+        return bytes(data)
