@@ -50,6 +50,14 @@ class RoundClosed(Unavailable):
         self.round, self.next_round = round_, next_round
 
 
+class EpochClosed(Unavailable):
+    """What was signed in this old epoch is no longer on record, so nothing may be signed for it."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"epoch {epoch} is closed for signing")
+        self.epoch = epoch
+
+
 class CorruptStore(Corrupt):
     """The database contradicts itself, or a write failed: stop, and let the restart replay."""
 

@@ -1,0 +1,301 @@
+"""What the ledger is made from: vertices, batches, commits, receipts, certificates, and the ways to find them.
+
+Nothing is verified here: callers store only what they admitted. Methods that write take the `Batch` to write into,
+so that a commit's rows travel together with its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from octra.codec import decode, encode
+from octra.errors import Malformed
+from octra.storage.errors import CorruptStore
+from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
+
+RANGE_VERTICES_MAX: Final = 512  # one answer to a peer that catches up
+RANGE_BYTES_MAX: Final = 1 << 20
+
+_U32_MAX, _U64_MAX = 2**32 - 1, 2**64 - 1
+
+
+class CertificateKind(IntEnum):
+    """What a row of the certificate family is."""
+
+    CHECKPOINT = 1
+    EPOCH_RECORD = 2
+    CERTIFICATE = 3
+    EVIDENCE = 4
+
+
+class TxStatus(IntEnum):
+    """How an executed transaction ended."""
+
+    OK = 0
+    FAILED = 1
+    PENDING = 2
+
+
+class VertexPlace(NamedTuple):
+    """Where a vertex stands in the DAG. Places are ordered as sync sends them."""
+
+    epoch: int
+    round: int
+    author: int
+    id: bytes
+
+
+class VertexRange(NamedTuple):
+    """An answer to range sync: vertices in (round, author) order, and where to go on, or `None` at the end."""
+
+    vertices: tuple[tuple[VertexPlace, bytes], ...]
+    next: VertexPlace | None
+
+
+class CommitRow(Struct, array_like=True, frozen=True):
+    """One height: its header and what it executed, in order."""
+
+    header: bytes
+    vertices: tuple[bytes, ...]  # ids in agreed order
+    batches: tuple[tuple[bytes, int], ...]  # (id, transaction count) in execution order
+
+
+@dataclass(frozen=True, slots=True)
+class TxPlace:
+    """Where a transaction was executed. `index` counts all transactions of the height's batches, in order."""
+
+    height: int
+    index: int
+    status: TxStatus
+
+
+class BlockReader:
+    """Finding things, in the store or in one view of it."""
+
+    def __init__(self, view: ReadView) -> None:
+        self._view = view
+
+    def vertex(self, vertex_id: bytes) -> bytes | None:
+        """Bytes of a vertex."""
+        place = self.vertex_place(vertex_id)
+        return None if place is None else self._view.get(Family.VERTEX, _vertex_key(place))
+
+    def vertex_place(self, vertex_id: bytes) -> VertexPlace | None:
+        """Epoch, round and author of a stored vertex."""
+        row = self._view.get(Family.VERTEX_ID, vertex_id)
+        return None if row is None else _parse_place(row + vertex_id)
+
+    def vertices(
+        self,
+        epoch: int,
+        first_round: int,
+        last_round: int,
+        *,
+        start: VertexPlace | None = None,
+        vertices_max: int = RANGE_VERTICES_MAX,
+        bytes_max: int = RANGE_BYTES_MAX,
+    ) -> VertexRange:
+        """Vertices of some rounds, twins included, until a limit is met; at least one if there is any."""
+        lower = u32(epoch) + u32(first_round) if start is None else _vertex_key(start)
+        found: list[tuple[VertexPlace, bytes]] = []
+        size = 0
+        upper = _round_end(epoch, last_round)
+        for key, data in self._view.scan(Family.VERTEX, lower, upper, limit=vertices_max + 1):
+            place = _parse_place(key)
+            if found and (len(found) == vertices_max or size + len(data) > bytes_max):
+                return VertexRange(tuple(found), place)
+            found.append((place, data))
+            size += len(data)
+        return VertexRange(tuple(found), None)
+
+    def all_vertices(self, epoch: int, first_round: int = 0) -> Iterator[tuple[VertexPlace, bytes]]:
+        """Every stored vertex of an epoch from a round on: the replay at start."""
+        lower, upper = u32(epoch) + u32(first_round), _round_end(epoch, _U32_MAX)
+        for key, data in self._view.scan(Family.VERTEX, lower, upper, limit=_U64_MAX):
+            yield _parse_place(key), data
+
+    def batch(self, batch_id: bytes) -> bytes | None:
+        """Bytes of a batch."""
+        epoch = self._view.get(Family.BATCH_ID, batch_id)
+        return None if epoch is None else self._view.get(Family.BATCH, epoch + batch_id)
+
+    def has_batch(self, batch_id: bytes) -> bool:
+        """Whether the bytes of a batch are held, without reading them."""
+        return self._view.get(Family.BATCH_ID, batch_id) is not None
+
+    def batches(self, epoch: int) -> Iterator[tuple[bytes, bytes]]:
+        """All batches of an epoch, by id."""
+        lower = u32(epoch)
+        for key, data in self._view.scan(Family.BATCH, lower, _epoch_end(epoch), limit=_U64_MAX):
+            yield key[4:], data
+
+    def commit(self, height: int) -> CommitRow | None:
+        """The commit of a height."""
+        row = self._view.get(Family.COMMIT, u64(height))
+        return None if row is None else _decode_commit(row)
+
+    def commits(self, first: int, last: int) -> Iterator[tuple[int, CommitRow]]:
+        """Commits of `first..last`, ascending."""
+        for key, row in self._view.scan(Family.COMMIT, u64(first), _after(u64(last)), limit=last - first + 1):
+            yield int.from_bytes(key, "big"), _decode_commit(row)
+
+    def latest_commits(self, limit: int, *, before: int | None = None) -> Iterator[tuple[int, CommitRow]]:
+        """The newest commits first, below height `before` if given."""
+        upper = None if before is None else u64(before)
+        for key, row in self._view.scan(Family.COMMIT, b"", upper, limit=limit, reverse=True):
+            yield int.from_bytes(key, "big"), _decode_commit(row)
+
+    def transaction_place(self, tx_id: bytes) -> TxPlace | None:
+        """Where a transaction was executed."""
+        row = self._view.get(Family.TX, tx_id)
+        if row is None:
+            return None
+        return TxPlace(int.from_bytes(row[:8], "big"), int.from_bytes(row[8:12], "big"), TxStatus(row[12]))
+
+    def transaction_batch(self, place: TxPlace) -> tuple[bytes, int] | None:
+        """Id of the batch that holds a transaction, and its index in that batch."""
+        commit = self.commit(place.height)
+        index = place.index
+        for batch_id, count in () if commit is None else commit.batches:
+            if index < count:
+                return batch_id, index
+            index -= count
+        return None
+
+    def receipt(self, height: int, index: int) -> bytes | None:
+        """Bytes of a receipt."""
+        return self._view.get(Family.RECEIPT, u64(height) + u32(index))
+
+    def receipts(self, height: int) -> list[tuple[int, bytes]]:
+        """All receipts of a height with their indices."""
+        rows = self._view.scan(Family.RECEIPT, u64(height), _after(u64(height)), limit=_U32_MAX)
+        return [(int.from_bytes(key[8:], "big"), row) for key, row in rows]
+
+    def account_transactions(
+        self, address: bytes, limit: int, *, before: tuple[int, int] | None = None
+    ) -> list[tuple[int, int, bytes]]:
+        """(height, index, id) of an account's transactions, newest height first; `before` continues a page."""
+        lower = address if before is None else _account_key(address, *before) + b"\0"
+        rows = self._view.scan(Family.ACCOUNT_TX, lower, _after(address), limit=limit)
+        return [
+            (_U64_MAX - int.from_bytes(key[32:40], "big"), int.from_bytes(key[40:], "big"), row) for key, row in rows
+        ]
+
+    def certificate(self, kind: CertificateKind, epoch: int, height: int) -> bytes | None:
+        """A checkpoint, epoch record, certificate or evidence."""
+        return self._view.get(Family.CERTIFICATE, bytes([kind]) + u32(epoch) + u64(height))
+
+    def certificates(self, kind: CertificateKind, *, first_epoch: int = 0, limit: int) -> list[tuple[int, int, bytes]]:
+        """(epoch, height, bytes) of a kind, oldest first."""
+        rows = self._view.scan(Family.CERTIFICATE, bytes([kind]) + u32(first_epoch), bytes([kind + 1]), limit=limit)
+        return [_parse_certificate(key, row) for key, row in rows]
+
+    def latest_certificates(self, kind: CertificateKind, limit: int = 1) -> list[tuple[int, int, bytes]]:
+        """(epoch, height, bytes) of a kind, newest first."""
+        rows = self._view.scan(Family.CERTIFICATE, bytes([kind]), bytes([kind + 1]), limit=limit, reverse=True)
+        return [_parse_certificate(key, row) for key, row in rows]
+
+
+class BlockStore(BlockReader):
+    """Adds the rows of new things to a batch, and drops old epochs."""
+
+    def __init__(self, store: KeyValue) -> None:
+        super().__init__(store)
+        self._store = store
+
+    def put_vertex(self, batch: Batch, place: VertexPlace, data: bytes) -> None:
+        """Store a vertex; twins of one (author, round) keep separate rows."""
+        batch.put(Family.VERTEX, _vertex_key(place), data)
+        batch.put(Family.VERTEX_ID, place.id, _vertex_key(place)[:9])
+
+    def put_batch(self, batch: Batch, epoch: int, batch_id: bytes, data: bytes) -> None:
+        """Store the bytes of a batch."""
+        batch.put(Family.BATCH, u32(epoch) + batch_id, data)
+        batch.put(Family.BATCH_ID, batch_id, u32(epoch))
+
+    def put_commit(self, batch: Batch, height: int, commit: CommitRow) -> None:
+        """Store what a height consists of."""
+        batch.put(Family.COMMIT, u64(height), encode(commit))
+
+    def put_transaction(
+        self, batch: Batch, tx_id: bytes, place: TxPlace, receipt: bytes, accounts: tuple[bytes, ...] = ()
+    ) -> None:
+        """Store a receipt and make it findable by transaction id, and by the accounts concerned."""
+        where = u64(place.height) + u32(place.index)
+        batch.put(Family.TX, tx_id, where + bytes([place.status]))
+        batch.put(Family.RECEIPT, where, receipt)
+        for address in accounts:
+            batch.put(Family.ACCOUNT_TX, _account_key(address, place.height, place.index), tx_id)
+
+    def put_certificate(self, batch: Batch, kind: CertificateKind, epoch: int, height: int, data: bytes) -> None:
+        """Store a checkpoint, epoch record, certificate or evidence."""
+        batch.put(Family.CERTIFICATE, bytes([kind]) + u32(epoch) + u64(height), data)
+
+    def drop_epoch(self, epoch: int, ids_max: int = 20_000) -> bool:
+        """Delete vertices and batches of an epoch, a step at a time; true when the epoch is gone."""
+        batch = Batch()
+        left = ids_max
+        for family, index in ((Family.VERTEX, Family.VERTEX_ID), (Family.BATCH, Family.BATCH_ID)):
+            rows = list(self._keys(family, epoch, left))
+            for key in rows:
+                batch.delete(index, key[-32:])
+            if rows:
+                batch.delete_range(family, rows[0], _after_key(rows[-1]))
+            left -= len(rows)
+            if left == 0:
+                break
+        self._store.write(batch, durable=False)
+        return left > 0
+
+    def _keys(self, family: Family, epoch: int, limit: int) -> Iterator[bytes]:
+        for key, _ in self._store.scan(family, u32(epoch), _epoch_end(epoch), limit=limit):
+            yield key
+
+
+def _vertex_key(place: VertexPlace) -> bytes:
+    return u32(place.epoch) + u32(place.round) + bytes([place.author]) + place.id
+
+
+def _parse_place(key: bytes) -> VertexPlace:
+    return VertexPlace(int.from_bytes(key[:4], "big"), int.from_bytes(key[4:8], "big"), key[8], key[9:])
+
+
+def _parse_certificate(key: bytes, row: bytes) -> tuple[int, int, bytes]:
+    return int.from_bytes(key[1:5], "big"), int.from_bytes(key[5:], "big"), row
+
+
+def _parse_account(key: bytes) -> tuple[int, int]:
+    return _U64_MAX - int.from_bytes(key[32:40], "big"), int.from_bytes(key[40:], "big")
+
+
+def _account_key(address: bytes, height: int, index: int) -> bytes:
+    return address + u64(_U64_MAX - height) + u32(index)
+
+
+def _round_end(epoch: int, last_round: int) -> bytes:
+    return u32(epoch) + u32(last_round + 1) if last_round < _U32_MAX else _epoch_end(epoch)
+
+
+def _epoch_end(epoch: int) -> bytes:
+    return u32(epoch + 1) if epoch < _U32_MAX else b"\xff" * 5
+
+
+def _after(fixed: bytes) -> bytes:
+    """Above every key that starts with `fixed`: no key part that follows is as long as this."""
+    return fixed + b"\xff" * 13
+
+
+def _after_key(key: bytes) -> bytes:
+    return key + b"\0"
+
+
+def _decode_commit(row: bytes) -> CommitRow:
+    try:
+        return decode(row, CommitRow)
+    except Malformed as error:
+        raise CorruptStore("a commit row does not decode") from error
