@@ -14,8 +14,8 @@ import numpy as np
 
 from octra.crypto.hash import H
 from octra.hfhe.ciphertext import EntryBits
+from octra.hfhe.keys import entry_masks
 from octra.hfhe.params import MU, ParameterSet, Q
-from octra.hfhe.sampling import Stream, uniform_ring
 from octra.hfhe.threshold import field, prss
 from octra.hfhe.threshold.committee import committee
 from octra.hfhe.threshold.dealing import (
@@ -46,9 +46,7 @@ def mask_seed(input_id: bytes) -> bytes:
 
 def mask_rows(input_id: bytes, count: int, params: ParameterSet) -> U64Array:
     """The masks a_j of the input's bits, [count, n]."""
-    seed = mask_seed(input_id)
-    rows = [uniform_ring(seed, Stream.ENTRY, params.set_id, bit, 0, params.n) for bit in range(count)]
-    return np.array(rows, dtype=np.uint64).reshape(count, params.n)
+    return entry_masks(params, mask_seed(input_id), count).astype(np.uint64)
 
 
 def input_part(share: SeatShare, body: bytes, count: int, input_id: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Threshold decryption: each seat answers with a flooded share of the phase, and the shares open to bits.
 
-Evaluators first re-encode every bit by one certified bootstrap to phase 0 or Q/2 (`reencode`). Seats commit to their
-parts, reveal them when enough have committed, and whoever holds the parts combines them, liars named. What keeps the
-key safe is the flooding noise and that a bit is opened once (`nullifier`): `docs/decisions/prss.md`.
+Evaluators first re-encode every bit by one certified bootstrap to phase 0 or Q/2 (`bootstrap.reencode`). Seats commit
+to their parts, reveal them when enough have committed, and whoever holds the parts combines them, liars named. What
+keeps the key safe is the flooding noise and that a bit is opened once (`nullifier`): `docs/decisions/prss.md`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from typing import Final
 import numpy as np
 
 from octra.crypto.hash import H
-from octra.hfhe.backend import Backend, PreparedKey
-from octra.hfhe.ciphertext import U16Array, U32Array, extract
-from octra.hfhe.params import MU, ParameterSet, Q
-from octra.hfhe.sampling import I64Array
+from octra.hfhe.params import ParameterSet, Q
+from octra.hfhe.sampling import I64Array, U32Array
 from octra.hfhe.threshold import field, prss
 from octra.hfhe.threshold.committee import committee
 from octra.hfhe.threshold.dealing import unpack_rows
@@ -28,27 +26,20 @@ SALT_SIZE: Final = 16
 
 
 def start_group(request: bytes, attempt: int, params: ParameterSet) -> int:
-    """The group at which re-encoding rotations start: any order gives the same bit, and each request uses another."""
+    """Where the rotations of `bootstrap.reencode` start: any place gives the same bit, and each request has its own."""
     return int.from_bytes(H("octra.open.g0", request, bytes([attempt])), "little") % params.groups
 
 
-def reencode(backend: Backend, key: PreparedKey, exponents: U16Array, request: bytes, attempt: int) -> U32Array:
-    """Bits [count, M + 1] at phase 0 (bit 0) or Q/2 (bit 1) from rotation exponents, as `Backend.switch` gives them."""
-    rotated = backend.rotate(key, exponents, start_group(request, attempt, key.params), 2 * MU)
-    lifted = extract(rotated).astype(np.uint64)
-    lifted[:, -1] = (lifted[:, -1] + np.uint64(2 * MU)) % Q
-    return lifted.astype(np.uint32)
+def nullifier(bit: U32Array) -> bytes:
+    """The name of what an opening of `bit` ([M + 1] before re-encoding, body last) reveals, up to public constants.
 
-
-def nullifier(exponents: U16Array, params: ParameterSet) -> bytes:
-    """The name of what an opening of these exponents ([n + 1], body last) reveals; a bit and its complement share it.
-
-    A name that was opened before is answered with the stored result, never with fresh noise.
+    A bit and its complement share it. A name that was opened before is answered with the stored result and never with
+    fresh noise, which could be averaged away. It names the mask and not the rotation exponents: those of a bit and of
+    its complement are unrelated, because key-switch digits of -a are not the negated digits of a.
     """
-    mask = exponents[:-1].astype(np.int64)
-    negated = -mask % (2 * params.N)
-    smaller = min(mask.tolist(), negated.tolist())
-    return H("octra.open.nu", np.array(smaller, dtype="<u2").tobytes())
+    mask = bit[:-1].astype(np.int64)
+    smaller = min(mask.tolist(), ((Q - mask) % Q).tolist())
+    return H("octra.open.nu", field.pack(np.array(smaller)))
 
 
 def part(share: SeatShare, reencoded: U32Array, noise_index: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import shake_256
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,20 @@ def test_lagrange_weights_evaluate_a_polynomial_anywhere() -> None:
     places = [0, 1, 1000, Q - 1]
     weights = field.lagrange(nodes, np.array(places))
     assert field.matmul(weights, values[:, None])[:, 0].tolist() == [polynomial(x) for x in places]
+
+
+def test_packing_is_one_little_endian_number() -> None:
+    values = [5, Q - 1, 0, 2**26 + 3, 77]
+    number = sum(value << (27 * place) for place, value in enumerate(values))
+    assert field.pack(field.element(values)) == number.to_bytes(17, "little")
+
+
+def test_the_xof_is_shake_256_of_the_padded_tag_and_uniform_skips_what_is_not_below_q() -> None:
+    stream = shake_256(b"octra.test".ljust(16, b"\0") + b"context").digest(4 * 300_000)
+    words = [int.from_bytes(stream[i : i + 4], "little") & (2**27 - 1) for i in range(0, len(stream), 4)]
+    accepted = [word for word in words if word < Q]
+    assert len(accepted) < len(words)  # some were skipped, or this tests nothing
+    assert field.uniform("octra.test", b"context", 299_000).tolist() == accepted[:299_000]
 
 
 @pytest.mark.parametrize("value", [Q, Q + 1, 2**27 - 1])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from octra.errors import Malformed
+from octra.hfhe.backend import choose
+from octra.hfhe.ciphertext import linear_form
 from octra.hfhe.errors import InsecureParameters, UnsupportedVersion
 from octra.hfhe.params import MU, TEST, Q
 from octra.hfhe.threshold import field, inputs, partial, prss, shamir
@@ -175,15 +177,20 @@ def test_a_commitment_binds_request_seat_salt_and_part() -> None:
     assert len({base, *others}) == 5
 
 
-def test_a_bit_and_its_complement_have_one_nullifier() -> None:
-    exponents = np.array([0, 5, 127, 64, 3] * 3 + [1, 99], dtype=np.uint16)
-    complement = (-exponents.astype(np.int64) % 128).astype(np.uint16)
-    shifted = exponents.copy()
-    shifted[-1] += 1  # another public constant: the same secret combination
-    other = exponents.copy()
-    other[0] += 1
-    names = [partial.nullifier(e, TEST) for e in (exponents, complement, shifted, other)]
+def test_a_bit_and_its_complement_have_one_nullifier(dealt: DealtKey) -> None:
+    bit, other = reencoded(dealt, [1, 1])
+    complement = linear_form([bit], [-1], 0)
+    shifted = linear_form([bit], [1], 2)  # another public constant: the same secret
+    names = [partial.nullifier(b) for b in (bit, complement, shifted, other)]
     assert names[0] == names[1] == names[2] != names[3]
+
+
+def test_rotation_exponents_of_a_complement_are_unrelated_so_they_cannot_name_a_bit(dealt: DealtKey) -> None:
+    backend = choose()
+    key = backend.prepare(dealt.evaluation)
+    bits = reencoded(dealt, [0, 1] * 8)
+    sums = backend.switch(key, bits).astype(int) + backend.switch(key, linear_form([bits], [-1], 0))
+    assert (sums % (2 * TEST.N) != 0).mean() > 0.9
 
 
 def test_start_groups_cover_all_groups() -> None:
