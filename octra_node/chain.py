@@ -1,0 +1,62 @@
+"""From a genesis to the values that ordering and ledger start with."""
+
+from __future__ import annotations
+
+from octra.codec import encode
+from octra.consensus.epoch import Committee, EpochRecord
+from octra.consensus.genesis import Genesis
+from octra.consensus.ledger import fees
+from octra.consensus.ledger.params import LedgerParams, Seat
+from octra.crypto.hash import EMPTY_ROOT, H, merkle_root
+from octra.primitives import NodeId, address_of
+
+
+def genesis_record(genesis: Genesis) -> EpochRecord:
+    """Epoch record 0: its id is the anchor that binds every vertex to this chain and committee."""
+    return EpochRecord(
+        version=1,
+        chain_id=genesis.chain_id,
+        epoch=0,
+        previous=genesis.chain,
+        close_height=0,
+        close_block=EMPTY_ROOT,
+        state_root=EMPTY_ROOT,
+        close_time_ms=genesis.time_ms,
+        beacon=H("octra.beacon", genesis.chain),
+        seats_next=tuple(validator.node_id for validator in genesis.validators),
+        coin_group_key_next=genesis.coin.group_key,
+        registered_root=merkle_root([encode(validator) for validator in genesis.validators]),
+        registered_count=len(genesis.validators),
+        params_id=EMPTY_ROOT,
+    )
+
+
+def committee_of(genesis: Genesis) -> Committee:
+    """The seats that order, fixed for the life of this chain so far."""
+    return Committee(
+        anchor=genesis_record(genesis).id,
+        seats=tuple(NodeId(validator.node_id) for validator in genesis.validators),
+        coin_group_key=genesis.coin.group_key,
+        coin_share_keys=genesis.coin.share_keys,
+    )
+
+
+def ledger_params_of(genesis: Genesis) -> LedgerParams:
+    """What the rules need to know of the genesis."""
+    seats = tuple(
+        Seat(validator.node_id, validator.bls_key, validator.view_key, address_of(validator.node_id))
+        for validator in genesis.validators
+    )
+    faults = (len(seats) - 1) // 3
+    return LedgerParams(
+        chain=genesis.chain,
+        chain_id=genesis.chain_id,
+        seats=seats,
+        key_id=genesis.key.key_id,
+        key_set=genesis.key.parameters,
+        failure_bits=genesis.key.failure_bits,
+        prices=fees.Prices(evaluators=faults + 1),
+        epoch_ms=genesis.epoch_ms,
+        legacy_signing=genesis.legacy_signing,
+        rules_version=genesis.rules_version,
+    )

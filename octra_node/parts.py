@@ -1,0 +1,53 @@
+"""What the actors of one node share: facts that never change, and the stores that each uses as its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from octra.consensus.epoch import Committee
+from octra.consensus.genesis import Genesis
+from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ports import CircleEngine
+from octra.node.config import Config
+from octra.node.home import NodeKeys
+from octra.node.p2p.router import Router
+from octra.storage.blocks import BlockStore
+from octra.storage.kv import KeyValue
+from octra.storage.sign_log import SignLog
+from octra.storage.state import StateStore
+from octra.storage.write_queue import WriteQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a node is."""
+
+    directory: Path
+    config: Config
+    genesis: Genesis
+    committee: Committee
+    params: LedgerParams
+    keys: NodeKeys
+    seat: int | None  # None: follows without a vote
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything on disk. `writes` is the one way in; reads go to the stores themselves."""
+
+    kv: KeyValue
+    writes: WriteQueue
+    state: StateStore
+    blocks: BlockStore
+    signed: SignLog
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Handed to every actor by the daemon, which is the one place that builds them."""
+
+    facts: Facts
+    stores: Stores
+    router: Router
+    engine: CircleEngine
