@@ -16,13 +16,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from weakref import WeakSet
 
 import rocksdict
 
 from octra.errors import Corrupt, Unavailable
-from octra.storage.errors import Closed, CorruptStore, DiskFull, Locked
+from octra.storage.errors import Closed, CorruptStore, DiskFull, FormatTooNew, Locked
 from octra.storage.kv import (
     BATCH_BYTES_MAX,
     BLOB_FAMILIES,
@@ -50,9 +50,18 @@ _Snapshot = Any
 _Cursor = Any
 
 
+FORMAT: Final = 1  # of keys and values; a newer number comes with a migration
+_FORMAT_FILE = "FORMAT"  # beside the rows, so that a newer database is recognised before it is opened
+_FORMAT_KEY = b"format"
+
+
 def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes: int = 16 << 20) -> RocksKeyValue:
-    """The database in `path`, made when absent. Raises `Locked`, `DiskFull` or `CorruptStore`."""
+    """The database in `path`, made when absent. Raises `Locked`, `DiskFull`, `FormatTooNew` or `CorruptStore`."""
     path.mkdir(parents=True, exist_ok=True)
+    format_file = path / _FORMAT_FILE
+    known = format_file.exists()
+    if known:
+        _check_format(format_file.read_bytes())
     cache = rocksdict.Cache(cache_bytes)
     names = {family.value: _options(family, cache, write_buffer_bytes) for family in Family}
     names["default"] = _options(None, cache, write_buffer_bytes)
@@ -63,7 +72,13 @@ def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes
         database = rocksdict.Rdict(str(path), options=_options(None, cache, write_buffer_bytes), column_families=names)
     except Exception as error:  # the binding raises nothing narrower
         _translate(error)
-    return RocksKeyValue(database)
+    store = RocksKeyValue(database)
+    try:
+        _settle_format(store, format_file, known)
+    except (Unavailable, Corrupt):
+        store.close()
+        raise
+    return store
 
 
 class RocksKeyValue:
@@ -266,6 +281,32 @@ def _page(cursor: _Cursor, lower: bytes, upper: bytes | None, limit: int, revers
     except Exception as error:  # the binding raises nothing narrower
         _translate(error)
     return rows, False
+
+
+def _check_format(text: bytes) -> None:
+    """Raise unless these are the digits of a format that this program reads."""
+    if not text.isdigit():
+        raise CorruptStore("the format of the database is not a number")
+    if int(text) > FORMAT:
+        raise FormatTooNew(int(text), FORMAT)
+
+
+def _settle_format(store: RocksKeyValue, file: Path, known: bool) -> None:
+    """Mark a new database; refuse an old one without its mark.
+
+    RocksDB takes a cut-off manifest for an unfinished write and opens an older, even empty database without a word.
+    """
+    row = store.get(Family.META, _FORMAT_KEY)
+    if row is not None:
+        _check_format(row)
+    elif known:
+        raise CorruptStore("the database has lost its rows")
+    else:
+        batch = Batch()
+        batch.put(Family.META, _FORMAT_KEY, b"%d" % FORMAT)
+        store.write(batch, durable=True)
+    if not known:
+        file.write_bytes(b"%d" % FORMAT)
 
 
 def _options(family: Family | None, cache: Any, write_buffer_bytes: int) -> Any:
