@@ -161,8 +161,11 @@ class Router:
 
         self._add(actor, deliver, allow)
 
-    def register_actor(self, actor: int, ref: LocalRef[Incoming], *, allow: Allow = lambda peer, message: True) -> None:
-        """Queue each `Incoming` for an actor; the peer may send more as the actor takes them."""
+    def register_actor(self, actor: int, ref: LocalRef[Any], *, allow: Allow = lambda peer, message: True) -> None:
+        """Queue each `Incoming` for an actor; the peer may send more as the actor takes them.
+
+        The actor takes other kinds of messages too, hence the open type of `ref`.
+        """
 
         def deliver(peer: _Peer, lane: Lane, burst: Sequence[Incoming], costs: Sequence[int]) -> None:
             for incoming, size in zip(burst, costs, strict=True):
