@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from octra.consensus.statetree import EMPTY_TREE, hash_branch, hash_leaf
 from octra.storage.errors import CorruptStore, NotFound
@@ -17,15 +19,17 @@ VERSION_MAX: Final = 2**64 - 1
 _LEAF, _BRANCH = 1, 2
 _LEAF_HEAD, _BRANCH_SIZE = 67, 123
 
+# Nodes hold no cycles; without `gc=False` a full cache makes the collector stop a commit for 100 ms.
 
-class Link(NamedTuple):
+
+class Link(Struct, frozen=True, gc=False):
     """Where a node is stored, and its hash: a parent holds both, so that an update reads only its own path."""
 
     ref: bytes  # version u64, sequence u32; local, never hashed
     hash: bytes
 
 
-class Leaf(NamedTuple):
+class Leaf(Struct, frozen=True, gc=False):
     """A key with its value; old versions and snapshots need both."""
 
     path: bytes
@@ -34,7 +38,7 @@ class Leaf(NamedTuple):
     value: bytes
 
 
-class Branch(NamedTuple):
+class Branch(Struct, frozen=True, gc=False):
     """Two subtrees whose paths first differ at `bit`."""
 
     bit: int
