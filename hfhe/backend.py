@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from typing import Protocol
 
 from octra.hfhe.ciphertext import EntryBits, U16Array, U32Array
+from octra.hfhe.errors import BackendUnavailable
 from octra.hfhe.keys import EvaluationKey, PublicKey
 from octra.hfhe.params import MU, ParameterSet
 
@@ -55,7 +58,20 @@ class Backend(Protocol):
 
 
 def choose(name: str | None = None) -> Backend:
-    """The named backend, or the one of `OCTRA_KERNEL`, or the fastest that runs here; each is tested at first use."""
+    """The named backend, or the one of `OCTRA_KERNEL`, or the fastest that runs here; one that passed its self-test.
+
+    Raises `BackendUnavailable` when the asked one cannot run, and `KernelMismatch` when one gives wrong bytes.
+    """
+    return _checked(name or os.environ.get("OCTRA_KERNEL") or "numpy")
+
+
+@lru_cache(maxsize=8)
+def _checked(name: str) -> Backend:
+    from octra.hfhe import selftest  # both import this module for the protocol
     from octra.hfhe.backend_numpy import NumpyBackend
 
-    return NumpyBackend()
+    if name != "numpy":
+        raise BackendUnavailable(name, "no such backend")
+    chosen = NumpyBackend()
+    selftest.check(chosen)
+    return chosen

@@ -79,7 +79,8 @@ def extract(glwe: U32Array, coefficient: int = 0) -> U32Array:
     head = mask[..., coefficient::-1]
     tail = _negate(mask[..., :coefficient:-1])
     parts = np.concatenate([head, tail], axis=-1)
-    return np.concatenate([parts.reshape(*parts.shape[:-2], -1), body[..., None]], axis=-1)
+    flattened = parts.reshape(*mask.shape[:-2], mask.shape[-2] * mask.shape[-1])
+    return np.concatenate([flattened, body[..., None]], axis=-1)
 
 
 def extract_many(glwe: U32Array, count: int) -> U32Array:
