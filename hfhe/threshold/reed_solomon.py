@@ -36,24 +36,24 @@ def syndromes(seats: Sequence[int], rows: U64Array, degree: int) -> U64Array:
 def wrong_places(seats: Sequence[int], values: U64Array, degree: int) -> frozenset[int]:
     """Berlekamp-Welch: the seats whose value is off the one polynomial that most lie on; raises `NotDecodable`."""
     errors = (len(seats) - degree - 1) // 2
-    # Q(x) = y E(x) with E monic of degree `errors` and Q of degree `errors` + `degree`: linear in their coefficients.
-    # If P is the polynomial and E vanishes at the errors, Q = P E solves it, and every solution has Q / E = P.
-    powers = [field.element([pow(seat, exponent, Q) for seat in seats]) for exponent in range(errors + degree + 1)]
-    minus = field.subtract(np.zeros_like(values), values)
-    columns = [*powers, *(minus * powers[exponent] % Q for exponent in range(errors))]
-    solution = _solve(np.stack([*columns, values * powers[errors] % Q], axis=1))
+    # With P the polynomial, E monic of degree `errors` vanishing at the wrong seats, and F = P E: F(x) = y E(x) at all
+    # seats, linear in the coefficients of F and E. Every solution of these equations has F / E = P.
+    powers = np.stack([field.element([pow(seat, i, Q) for seat in seats]) for i in range(errors + degree + 1)], axis=1)
+    minus = field.subtract(np.zeros_like(values), values)[:, None]
+    unknowns = np.concatenate([powers, minus * powers[:, :errors] % Q], axis=1)
+    solution = _solve(unknowns, values * powers[:, errors] % Q)
     if solution is None:
         raise NotDecodable(len(seats), degree)
-    product = field.matmul(np.stack(powers, axis=1), _column(solution[: errors + degree + 1]))[:, 0]
-    located = field.matmul(np.stack(powers[: errors + 1], axis=1), _column([*solution[errors + degree + 1 :], 1]))[:, 0]
-    known = np.flatnonzero(located)[: degree + 1]
+    numerator = field.matmul(powers, field.element(solution[: errors + degree + 1]))
+    locator = field.matmul(powers[:, : errors + 1], field.element([*solution[errors + degree + 1 :], 1]))
+    known = np.flatnonzero(locator)[: degree + 1]
     if len(known) <= degree:
         raise NotDecodable(len(seats), degree)
     right = np.zeros_like(values)
-    right[known] = product[known] * field.inverse(located[known]) % Q
+    right[known] = numerator[known] * field.inverse(locator[known]) % Q
     others = np.setdiff1d(np.arange(len(seats)), known)
     points = np.asarray(seats)
-    right[others] = field.matmul(field.lagrange(points[known], points[others]), _column(right[known]))[:, 0]
+    right[others] = field.matmul(field.lagrange(points[known], points[others]), right[known])
     wrong = frozenset(int(seat) for seat in points[right != values])
     if len(wrong) > errors:
         raise NotDecodable(len(seats), degree)
@@ -75,10 +75,8 @@ def open_robust(
     liars: frozenset[int] = frozenset()
     if syndromes(seats, table, degree).any():
         seed = context + b"".join(field.pack(row) for row in table)
-        combined = field.matmul(
-            table, field.uniform("octra.open", seed, table.shape[1] * COMBINATIONS).reshape(-1, COMBINATIONS)
-        )
-        for column in combined.T:
+        factors = field.uniform("octra.open", seed, table.shape[1] * COMBINATIONS).reshape(-1, COMBINATIONS)
+        for column in field.matmul(table, factors).T:
             liars |= wrong_places(seats, column, degree)
         liars |= _remaining_wrong(seats, table, degree, liars)
     good = [index for index, seat in enumerate(seats) if seat not in liars]
@@ -101,14 +99,10 @@ def _remaining_wrong(seats: Sequence[int], table: U64Array, degree: int, named: 
     return found
 
 
-def _column(values: Sequence[int] | U64Array) -> U64Array:
-    return field.element(values)[:, None]
-
-
-def _solve(augmented: U64Array) -> list[int] | None:
-    """One solution of the linear system [A | b] mod Q (free unknowns 0), or None."""
-    rows, unknowns = augmented.shape[0], augmented.shape[1] - 1
-    work = augmented.copy()
+def _solve(matrix: U64Array, right: U64Array) -> list[int] | None:
+    """One solution of the linear system mod Q (free unknowns 0), or None."""
+    rows, unknowns = matrix.shape
+    work = np.concatenate([matrix, right[:, None]], axis=1)
     pivots: list[int] = []
     for column in range(unknowns):
         done = len(pivots)

@@ -96,11 +96,11 @@ def test_only_a_dealer_who_knew_the_challenge_could_cheat() -> None:
     columns = np.stack([field.unpack(body[: -dealing.SALT_SIZE], dealing._columns(count)) for body in dealt.bodies])
     values = shamir.reconstruct([1, 2], columns[:2])
     guessed = dealing.challenge_points(count, CONTEXT, b"g" * 32)
-    f = field.matmul(field.lagrange(range(1, known + 1), guessed), values[:known, None])[:, 0]
+    f = field.matmul(field.lagrange(range(1, known + 1), guessed), values[:known])
     weights = field.lagrange(range(count + 1, count + 1 + len(values) - known), guessed)
     right = dealing._times_less_one(f) * field.inverse(dealing._vanishing(count, guessed)) % Q
-    missing = field.subtract(right, field.matmul(weights, values[known:, None])[:, 0])
-    change = _solve(np.concatenate([weights[:, : dealing.CHALLENGES], missing[:, None]], axis=1))
+    missing = field.subtract(right, field.matmul(weights, values[known:]))
+    change = _solve(weights[:, : dealing.CHALLENGES], missing)
     assert change is not None
     bent = slice(known, known + dealing.CHALLENGES)
     columns[:, bent] = (columns[:, bent] + shamir.share(np.array(change), 1, range(1, 5), b"x")) % Q

@@ -26,7 +26,7 @@ def reencoded(dealt: DealtKey, bits: list[int], noise: int = 0) -> np.ndarray:
     """Ciphertexts at phase 0 or Q/2, as a re-encoding gives them, with a chosen noise."""
     masks = field.uniform("octra.test", REQUEST, len(bits) * TEST.M).reshape(len(bits), TEST.M)
     phases = field.element([bit * 4 * MU + noise for bit in bits])
-    bodies = (field.matmul(masks, field.element(dealt.secret.z)[:, None])[:, 0] + phases) % Q
+    bodies = (field.matmul(masks, field.element(dealt.secret.z)) + phases) % Q
     return np.concatenate([masks, bodies[:, None]], axis=1).astype(np.uint32)
 
 
@@ -201,7 +201,7 @@ def test_start_groups_cover_all_groups() -> None:
 def test_input_parts_combine_to_the_bits_at_a_quarter(dealt: DealtKey) -> None:
     entry, liars = inputs.combine(input_parts(dealt, BITS), 4, 8, INPUT, TEST, dealt.key_id)
     masks = inputs.mask_rows(INPUT, 8, TEST)
-    product = field.matmul(masks, field.element(dealt.secret.s)[:, None])[:, 0]
+    product = field.matmul(masks, field.element(dealt.secret.s))
     phases = field.centred(field.subtract(entry.bodies.astype(np.uint64), product))
     errors = phases - np.array([(4 * bit - 2) * MU for bit in BITS])
     assert np.abs(errors).max() <= 4 << 14
