@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -41,6 +41,9 @@ class Dealing:
 
     def __repr__(self) -> str:
         return f"Dealing(root={self.root.hex()}, <sealed>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a dealing is not pickled: its bodies leave this process sealed to their seats only")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,10 @@ def test_damaged_share_bytes_are_refused(dealt: DealtKey) -> None:
 
 
 def test_secrets_print_nothing_and_refuse_to_pickle_or_copy(dealt: DealtKey) -> None:
-    for secret in (dealt, dealt.seats[0]):
-        assert repr(secret) == str(secret) == "<sealed>"
+    dealing = inputs.deal_bits(BITS, 4, INPUT, b"user" * 8)
+    for secret in (dealt, dealt.seats[0], dealing):
+        assert str(secret).endswith("<sealed>" if secret is not dealing else "<sealed>)")
+        assert "\\x" not in repr(secret)
         with pytest.raises(TypeError):
             pickle.dumps(secret)
         with pytest.raises(TypeError):
