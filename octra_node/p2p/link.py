@@ -42,6 +42,7 @@ from octra.primitives import NodeId
 
 HANDSHAKE_MS = {Side.ACCEPTOR: 5_000, Side.DIALLER: 10_000}  # the acceptor may take 3 s to test an older link
 PING_MS = 5_000
+LEAVING_MS = 2_000  # how long a peer may take from its goodbye to its close
 SILENCE_MS = 15_000  # a cut without FIN shows only as silence
 PINGS_PER_SECOND, PINGS_BURST = 4, 16  # a peer that makes us answer more often breaks the rules
 BACKLOG_MAX = 16 * 1_024 * 1_024  # above all windows together: the peer does not read what it gave us credit for
@@ -61,7 +62,11 @@ class LinkState(Enum):
     HANDSHAKE = "handshake"
     PROVEN = "proven"  # acceptor only: the owner decides whether it wants this link
     UP = "up"
+    LEAVING = "leaving"  # the peer said goodbye: what it sent before may still arrive on other lanes
     DOWN = "down"
+
+
+LIVE = frozenset({LinkState.UP, LinkState.LEAVING})
 
 
 class LinkOwner(Protocol):
@@ -154,6 +159,7 @@ class Link:
         self._ping_nonce = 0
         self._ping_allowance = PINGS_BURST
         self._ping_refill_ms = now_ms
+        self._goodbye: DownReason | None = None
         self.rtt_ms: int | None = None
 
     def begin(self) -> None:
@@ -252,6 +258,10 @@ class Link:
                 elif now_ms >= self._ping_due_ms:
                     self._ping_due_ms = now_ms + PING_MS
                     self.ping()
+            case LinkState.LEAVING:
+                if now_ms >= self._deadline_ms:
+                    self.connection.abort()
+                    self.closed()
             case LinkState.PROVEN | LinkState.DOWN:
                 pass
             case _:
@@ -272,7 +282,7 @@ class Link:
     def closed(self) -> None:
         """The carrier lost the connection."""
         if self.state is not LinkState.DOWN:
-            self._go_down(DownReason.RESET, ours=False)
+            self._go_down(DownReason.RESET if self._goodbye is None else self._goodbye, ours=False)
 
     def stats(self) -> LinkStats:
         """Counters since the link exists."""
@@ -291,7 +301,7 @@ class Link:
         return LinkStats(self.peer, self.number, self.rtt_ms, lanes)
 
     def _receive(self, lane: Lane, data: bytes) -> None:
-        if self.state is not LinkState.UP and lane is not Lane.REQUEST:
+        if self.state not in LIVE and lane is not Lane.REQUEST:
             self._keep_early(lane, data)
             return
         incoming = self._in[lane]
@@ -304,7 +314,7 @@ class Link:
                 self._control(frame, parse_control(frame))
                 if self.state is LinkState.DOWN:
                     return
-            elif self.state is LinkState.UP:
+            elif self.state in LIVE:
                 frames.append(frame)
             else:
                 raise ProtocolViolation("frame before the handshake was over")
@@ -323,8 +333,9 @@ class Link:
     def _control(self, frame: bytes, message: Control) -> None:
         match message:
             case Goodbye(reason=reason):
-                self.connection.close()
-                self._go_down(reason, ours=False)
+                self._leave(reason)
+            case _ if self.state is LinkState.LEAVING:
+                raise ProtocolViolation("control message after goodbye")
             case Hello() | Proof():
                 if self.state is not LinkState.HANDSHAKE:
                     raise ProtocolViolation("handshake message after the handshake")
@@ -349,6 +360,16 @@ class Link:
             case _:
                 assert_never(message)
 
+    def _leave(self, reason: DownReason) -> None:
+        if self.state is LinkState.UP:
+            self.state = LinkState.LEAVING
+            self._goodbye = reason
+            self._deadline_ms = self._owner.now_ms() + LEAVING_MS
+            self._drop_queues()
+        else:
+            self.connection.close()
+            self._go_down(reason, ours=False)
+
     def _shake(self, frame: bytes, message: Hello | Proof) -> None:
         answer = self._handshake.receive(frame, message)
         if isinstance(message, Hello):
@@ -368,13 +389,16 @@ class Link:
             self.received(lane, bytes(data))
 
     def _go_down(self, reason: DownReason, *, ours: bool) -> None:
-        was_up = self.state is LinkState.UP
+        was_up = self.state in LIVE
         self.state = LinkState.DOWN
+        self._drop_queues()
+        self._owner.link_down(self, reason, was_up=was_up, ours=ours)
+
+    def _drop_queues(self) -> None:
         for out in self._out.values():
             out.queue.clear()
             out.queued = 0
             out.wake(alive=False)
-        self._owner.link_down(self, reason, was_up=was_up, ours=ours)
 
     def _pump(self, lane: Lane) -> None:
         out = self._out[lane]
