@@ -130,7 +130,7 @@ class Channel(Generic[T]):
     def __init__(self, connection: socket.socket, kind: object) -> None:
         self._connection = connection
         self._encoder = msgspec.msgpack.Encoder()
-        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind, strict=True)  # type: ignore[arg-type]  # a union
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind, strict=True)
 
     def fileno(self) -> int:
         return self._connection.fileno()
