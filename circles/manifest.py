@@ -11,7 +11,7 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from octra.circles import limits
+from octra.circles import limits as chain
 from octra.circles.errors import InvalidManifest
 from octra.crypto.hash import H
 
@@ -68,11 +68,11 @@ class BuildSection(_Section):
 class LimitsSection(_Section):
     """Own limits of the Circle, never above the chain's."""
 
-    max_stable_bytes: Annotated[int, Field(ge=0, le=limits.STABLE_BYTES_MAX)] = limits.STABLE_BYTES_MAX
-    max_assets_bytes: Annotated[int, Field(ge=0, le=limits.ASSETS_BYTES_MAX)] = limits.ASSETS_BYTES_MAX
-    max_inline_value: Annotated[int, Field(ge=1, le=limits.INLINE_VALUE_MAX)] = limits.INLINE_VALUE_MAX
-    max_wasm_bytes: Annotated[int, Field(ge=1, le=limits.CODE_MAX)] = limits.CODE_MAX
-    memory_pages: Annotated[int, Field(ge=1, le=limits.MEMORY_PAGES_MAX)] = limits.MEMORY_PAGES_MAX
+    max_stable_bytes: Annotated[int, Field(ge=0, le=chain.STABLE_BYTES_MAX)] = chain.STABLE_BYTES_MAX
+    max_assets_bytes: Annotated[int, Field(ge=0, le=chain.ASSETS_BYTES_MAX)] = chain.ASSETS_BYTES_MAX
+    max_inline_value: Annotated[int, Field(ge=1, le=chain.INLINE_VALUE_MAX)] = chain.INLINE_VALUE_MAX
+    max_wasm_bytes: Annotated[int, Field(ge=1, le=chain.CODE_MAX)] = chain.CODE_MAX
+    memory_pages: Annotated[int, Field(ge=1, le=chain.MEMORY_PAGES_MAX)] = chain.MEMORY_PAGES_MAX
 
     @model_validator(mode="after")
     def _inline_fits(self) -> LimitsSection:
@@ -123,7 +123,7 @@ class Manifest(_Section):
     circle: CircleSection
     build: BuildSection
     limits: LimitsSection = LimitsSection()
-    methods: Annotated[dict[MethodName, MethodEntry], Field(min_length=1, max_length=limits.METHODS_MAX)]
+    methods: Annotated[dict[MethodName, MethodEntry], Field(min_length=1, max_length=chain.METHODS_MAX)]
     http: HttpSection = HttpSection()
     upgrade: UpgradeSection = UpgradeSection()
 
@@ -170,8 +170,8 @@ def decode(canonical: bytes) -> Manifest:
 
 def path_problem(path: str) -> str | None:
     """What is wrong with a relative path inside a package, or None."""
-    if not path or len(path.encode("utf-8", "surrogatepass")) > limits.PACKAGE_PATH_MAX:
-        return f"a path has 1 to {limits.PACKAGE_PATH_MAX} bytes"
+    if not path or len(path.encode("utf-8", "surrogatepass")) > chain.PACKAGE_PATH_MAX:
+        return f"a path has 1 to {chain.PACKAGE_PATH_MAX} bytes"
     if unicodedata.normalize("NFC", path) != path:
         return "a path is written in Unicode's composed form"
     if any(ord(character) < 0x20 or character in "\\\x7f" for character in path) or not path.isprintable():
