@@ -24,6 +24,8 @@ class Family(Enum):
     TX = "tx"  # tx id 32 -> height u64, index u32, status u8
     RECEIPT = "receipt"  # height u64, index u32 -> receipt bytes
     ACCOUNT_TX = "account_tx"  # address 32, ~height u64, index u32 -> tx id
+    SETTLEMENT = "settlement"  # tx id 32 -> how a pending transaction ended
+    BLOB = "blob"  # digest 32 -> ciphertext or sealed dealing, kept beside the state that names it
     CERTIFICATE = "certificate"  # kind u8, epoch u32, height u64 -> bytes
     STATE = "state"  # tree 32, raw key -> latest value
     NODE = "node"  # version u64, sequence u32 -> tree node
@@ -32,7 +34,7 @@ class Family(Enum):
 
 
 # Large values that are written once: kept in blob files, so that compaction does not copy them again and again.
-BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.STATE, Family.NODE})
+BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.BLOB, Family.STATE, Family.NODE})
 
 Row = tuple[bytes, bytes]
 

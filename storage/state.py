@@ -41,7 +41,8 @@ VALUE_BYTES_MAX: Final = 64 << 10
 _HEAD, _PRUNE, _PIN = b"head", b"prune", b"pin/"
 
 Write = tuple[bytes, bytes | None]
-Seal = Callable[[Mapping[bytes, bytes]], Sequence[Write]]
+Seal = Callable[[Mapping[bytes, bytes]], Sequence[Write]]  # new roots of touched Circles -> their records
+Rows = Callable[[bytes], Batch]  # state root -> the commit's other rows: its header names the root
 
 
 class Head(Struct, array_like=True, frozen=True):
@@ -170,7 +171,7 @@ class StateStore(StateReader):
         writes: Sequence[Write],
         circle_writes: Mapping[bytes, Sequence[Write]],
         seal: Seal,
-        rows: Batch,
+        rows: Batch | Rows = lambda root: Batch(),
         *,
         epoch: int = 0,
         leader: bytes = b"",
@@ -178,12 +179,12 @@ class StateStore(StateReader):
         """Store a height durably and answer its state root.
 
         The trees of touched Circles come first; `seal` gets their new roots and answers the global writes that hold
-        them (the Circle records), which win over `writes`. `rows` are the commit's other rows; all in one batch.
+        them (the Circle records), which win over `writes`. `rows` are the commit's other rows, or make them from the
+        new state root. All of it is one batch.
         """
         head = self.head
         assert head is None or height == head.height + 1, "heights follow each other"
         batch = Batch()
-        batch.extend(rows)
         nodes = NodeWriter(self._store, self._cache, height)
         roots = {
             circle: _hash_of(self._update(nodes, batch, circle_tree(circle), dict(circle_writes[circle])))
@@ -192,6 +193,7 @@ class StateStore(StateReader):
         link = self._update(nodes, batch, GLOBAL_TREE, dict(writes) | dict(seal(roots)))
         nodes.write_rows(batch)
         root = _hash_of(link)
+        batch.extend(rows(root) if callable(rows) else rows)
         new_head = Head(height, epoch, root, b"" if link is None else link.ref, leader)
         batch.put(Family.META, _HEAD, encode(new_head))
         self._writer.write(batch, durable=True)

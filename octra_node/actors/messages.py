@@ -32,6 +32,14 @@ class BatchHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedBatch:
+    """To the mempool: bytes that a peer sent for a batch that was wanted."""
+
+    id: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Execute:
     """To the ledger: the next block. `snapshot` is the ordering's own state as of this height, on some heights."""
 

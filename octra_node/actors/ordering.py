@@ -110,7 +110,7 @@ class OrderingActor:
                     await self._admit(frame, message.peer)
             case OrderingMessage.FETCH_VERTICES:
                 ids = decode(message.body, IdList).ids[:VERTICES_ASKED_MAX]
-                frames = [frame for id in ids if (frame := self._stores.blocks.vertex(id)) is not None]
+                frames = [found for id in ids if (found := self._stores.blocks.vertex(id)) is not None]
                 self._send_frames(message.peer, frames)
             case OrderingMessage.FETCH_RANGE:
                 message.reply(encode(self._range(decode(message.body, RangeRequest))))
