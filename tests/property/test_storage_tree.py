@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from octra.consensus.statetree import TreeProof, verify_key
 from octra.storage.errors import CorruptStore
-from octra.storage.kv import Batch
 from octra.storage.memory import FaultyKeyValue, MemoryKeyValue, PowerCut
 from octra.storage.state import StateReader, StateStore
 from octra.storage.tree.nodes import Branch, Leaf, Link, decode_node, encode_node
@@ -19,7 +18,7 @@ batches = st.lists(st.lists(st.tuples(keys, st.none() | st.binary(max_size=3)), 
 def run(store: StateStore, updates: list[list[tuple[bytes, bytes | None]]]) -> bytes:
     root = bytes(32)
     for height, writes in enumerate(updates):
-        root = store.commit(height, writes, {}, lambda roots: [], Batch())
+        root = store.commit(height, writes, {}, lambda roots: [])
     return root
 
 
@@ -77,7 +76,7 @@ def test_after_a_power_cut_a_height_is_there_as_a_whole_or_not_at_all(
     for height, writes in enumerate(updates):
         roots.append(run(StateStore(MemoryKeyValue()), updates[: height + 1]))
         try:
-            state.commit(height, writes, {}, lambda roots: [], Batch())
+            state.commit(height, writes, {}, lambda roots: [])
         except PowerCut:
             break
         acknowledged = height

@@ -32,9 +32,13 @@ def writes_of(height: int) -> list[Write]:
 
 
 def commit(state: StateStore, height: int) -> bytes:
-    rows = Batch()
-    BlockStore(MemoryKeyValue()).put_commit(rows, height, CommitRow(b"header %d" % height, (), ()))
     circle_writes: list[Write] = [(b"n", b"%d" % height)]
+
+    def rows(root: bytes) -> Batch:
+        batch = Batch()
+        BlockStore(MemoryKeyValue()).put_commit(batch, height, CommitRow(b"header of " + root, (), ()))
+        return batch
+
     return state.commit(
         height, writes_of(height), {CIRCLE: circle_writes}, lambda roots: [(b"record", roots[CIRCLE])], rows
     )
@@ -92,7 +96,7 @@ def check(directory: Path, kills: int) -> None:
         assert state.root() == head.state_root == roots[head.height]
         assert list(state.scan(b"", 1_000)) == list(twin.scan(b"", 1_000))
         blocks = BlockStore(store)
-        assert blocks.commit(head.height) == CommitRow(b"header %d" % head.height, (), ())
+        assert blocks.commit(head.height) == CommitRow(b"header of " + head.state_root, (), ())
         assert blocks.commit(head.height + 1) is None
         assert not list(store.scan(Family.NODE, (head.height + 1).to_bytes(8, "big"), None, limit=1))
         for key in (b"h", b"key 7", b"key 8"):

@@ -54,7 +54,7 @@ def no_seal(roots: Mapping[bytes, bytes]) -> Sequence[Write]:
 
 
 def commit(state: StateStore, height: int, /, **rows: bytes | None) -> bytes:
-    return state.commit(height, [(key.encode(), value) for key, value in rows.items()], {}, no_seal, Batch())
+    return state.commit(height, [(key.encode(), value) for key, value in rows.items()], {}, no_seal)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_any_sequence_of_batches_gives_the_root_of_the_naive_definition(store: K
                 rows.pop(key, None)
             else:
                 rows[key] = value
-        assert state.commit(height, list(writes.items()), {}, no_seal, Batch()) == naive_state_root(rows)
+        assert state.commit(height, list(writes.items()), {}, no_seal) == naive_state_root(rows)
         assert dict(state.scan(b"", 1_000)) == rows
 
 
@@ -159,7 +159,7 @@ def test_circle_roots_reach_the_records_that_seal_writes(store: KeyValue) -> Non
         return [(b"\x0b" + circle, b"record " + root) for circle, root in roots.items()]
 
     writes: list[Write] = [(b"n%d" % i, b"%d" % i) for i in range(30)]
-    root = state.commit(0, [(b"\x0b" + CIRCLE, b"overruled")], {CIRCLE: writes}, seal, Batch())
+    root = state.commit(0, [(b"\x0b" + CIRCLE, b"overruled")], {CIRCLE: writes}, seal)
     circle_root = state.circle_root(CIRCLE)
     assert circle_root == naive_root(
         [(circle_path_of(key), circle_value_hash(key, value)) for key, value in writes if value is not None]
@@ -182,8 +182,8 @@ def test_circle_roots_reach_the_records_that_seal_writes(store: KeyValue) -> Non
 def test_two_circles_with_equal_keys_have_equal_roots_but_own_rows(store: KeyValue) -> None:
     state = StateStore(store)
     one, two = b"\1" * 33, b"\2" * 33
-    state.commit(0, [], {one: [(b"k", b"v")], two: [(b"k", b"v")]}, lambda roots: [], Batch())
-    state.commit(1, [], {one: [(b"k", None)]}, lambda roots: [], Batch())
+    state.commit(0, [], {one: [(b"k", b"v")], two: [(b"k", b"v")]}, lambda roots: [])
+    state.commit(1, [], {one: [(b"k", None)]}, lambda roots: [])
     assert state.circle_root(one) == EMPTY_TREE
     assert state.circle_get(two, b"k") == b"v"
     assert state.circle_root(one, 0) == state.circle_root(two, 1) != EMPTY_TREE
@@ -219,7 +219,7 @@ def test_pruning_leaves_exactly_the_nodes_that_kept_versions_reach(store: KeyVal
     chance = random.Random(3)
     for height in range(40):
         writes = [(b"k%d" % chance.randrange(30), chance.choice([None, b"%d" % height])) for _ in range(5)]
-        state.commit(height, writes, {}, no_seal, Batch())
+        state.commit(height, writes, {}, no_seal)
         rows = dict(state.scan(b"", 1_000))
     commit(state, 40)
     while state.prune_step():
@@ -287,7 +287,7 @@ def test_a_commit_whose_seal_fails_changes_nothing_and_can_be_repeated(store: Ke
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        state.commit(1, [(b"a", b"x")], {CIRCLE: [(b"k", b"wrong")]}, failing, Batch())
-    root = state.commit(1, [], {CIRCLE: [(b"k", b"right")]}, lambda roots: [(b"r", roots[CIRCLE])], Batch())
+        state.commit(1, [(b"a", b"x")], {CIRCLE: [(b"k", b"wrong")]}, failing)
+    root = state.commit(1, [], {CIRCLE: [(b"k", b"right")]}, lambda roots: [(b"r", roots[CIRCLE])])
     assert state.prove_circle(CIRCLE, b"k").value == b"right"
     assert verify_key(root, b"a", b"1", state.prove(b"a").proof)

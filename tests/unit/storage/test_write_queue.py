@@ -71,12 +71,12 @@ def test_after_a_full_disk_every_waiting_and_later_writer_is_told_and_nothing_mo
 def test_a_commit_on_a_full_disk_leaves_the_last_height_whole() -> None:
     faulty = FaultyKeyValue(MemoryKeyValue(), disk_full_at=1)
     state = StateStore(faulty, writer=WriteQueue(faulty))
-    root = state.commit(0, [(b"a", b"1"), (b"b", b"2")], {}, lambda roots: [], Batch())
+    root = state.commit(0, [(b"a", b"1"), (b"b", b"2")], {}, lambda roots: [])
     with pytest.raises(DiskFull):
-        state.commit(1, [(b"a", b"2")], {}, lambda roots: [], Batch())
+        state.commit(1, [(b"a", b"2")], {}, lambda roots: [])
     again = StateStore(faulty.recover(faulty.unsynced()))
     assert (again.root(), again.get(b"a")) == (root, b"1")
-    assert again.commit(1, [(b"a", b"2")], {}, lambda roots: [], Batch()) != root
+    assert again.commit(1, [(b"a", b"2")], {}, lambda roots: []) != root
 
 
 def test_a_writer_that_dies_leaves_nobody_waiting() -> None:
