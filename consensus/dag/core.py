@@ -134,6 +134,9 @@ def _inserted(state: DagState, entry: Entry, sender: NodeId | None, effects: lis
     effects += state.roots.heard(entry.vertex)
     if state.own is not None and entry.author == state.own_seat:
         state.own.published(entry, state.now_ms or 0)
+        for reference in body.batches:
+            if state.ordering.is_settled(reference.id):  # in a replay the order may be ahead of the vertices
+                state.own.settle(reference.id)
 
 
 def _look_for_twin(state: DagState, vertex: Vertex, effects: list[Effect]) -> None:

@@ -1,0 +1,225 @@
+"""Virtual time and an unreliable network. Everything is drawn from the scenario's seed, so a run repeats exactly."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from random import Random
+from typing import Any, Protocol
+
+from ordering.scenario import HEAL_MS, Crash, Cut, Scenario
+
+from octra.consensus import coin
+from octra.consensus.epoch import Committee
+from octra.consensus.events import CoinRevealed, CoinSharesRejected
+from octra.consensus.vertex import SIGN_TAG, Vertex
+from octra.crypto import bls, ed25519
+from octra.crypto.hash import H
+from octra.primitives import NodeId
+
+
+class Keys(Protocol):
+    """Signatures and coin: real ones, or hashes where a run is about ordering only."""
+
+    committee: Committee
+
+    def sign(self, seat: int, message: bytes) -> bytes: ...
+    def share(self, seat: int, round: int) -> bytes: ...
+    def reveal(self, round: int, shares: tuple[tuple[int, bytes], ...]) -> CoinRevealed | CoinSharesRejected: ...
+
+
+class HashKeys:
+    """Stand-ins with the laws of the real ones: f + 1 right shares give the one value of a round, bad ones are found."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self._seed = seed.to_bytes(8, "little")
+        seats = tuple(NodeId(H("sim.node", self._seed, bytes([seat]))) for seat in range(size))
+        self.committee = Committee(H("sim.anchor", self._seed), seats, b"", ())
+
+    def sign(self, seat: int, message: bytes) -> bytes:
+        return bytes(64)
+
+    def share(self, seat: int, round: int) -> bytes:
+        return H("sim.share", self._seed, bytes([seat]), round.to_bytes(4, "little")) + bytes(16)
+
+    def signature(self, round: int) -> bytes:
+        """What the shares of a round combine to. An adversary of this simulation may know it in advance."""
+        return H("sim.coin", self._seed, round.to_bytes(4, "little")) + bytes(16)
+
+    def reveal(self, round: int, shares: tuple[tuple[int, bytes], ...]) -> CoinRevealed | CoinSharesRejected:
+        bad = tuple(seat for seat, share in shares if share != self.share(seat, round))
+        if len(shares) - len(bad) > self.committee.faults:
+            return CoinRevealed(round, self.signature(round), bad)
+        return CoinSharesRejected(round, bad)
+
+
+class RealKeys:
+    """Ed25519 and threshold BLS, dealt from the seed."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        def secret(what: bytes, index: int) -> bytes:
+            return H("sim.secret", what, seed.to_bytes(8, "little"), index.to_bytes(4, "little"))
+
+        self._signers = [ed25519.SigningKey(secret(b"node", seat)) for seat in range(size)]
+        faults = (size - 1) // 3
+        group = bls.SecretScalar.from_seed(secret(b"group", 0))
+        coefficients = [
+            int.from_bytes(bls.SecretScalar.from_seed(secret(b"poly", i)).to_bytes(), "big") for i in range(faults)
+        ]
+        self._shares = bls.deal(int.from_bytes(group.to_bytes(), "big"), faults, size, coefficients)
+        self.committee = Committee(
+            H("sim.anchor", seed.to_bytes(8, "little")),
+            tuple(NodeId(signer.public) for signer in self._signers),
+            group.public(),
+            tuple(share.public() for share in self._shares),
+        )
+        self._reveal = lru_cache(maxsize=None)(lambda round, shares: coin.reveal(self.committee, round, shares))
+
+    def sign(self, seat: int, message: bytes) -> bytes:
+        return self._signers[seat].sign(message)
+
+    def share(self, seat: int, round: int) -> bytes:
+        return coin.make_share(self._shares[seat], self.committee.anchor, round)
+
+    def reveal(self, round: int, shares: tuple[tuple[int, bytes], ...]) -> CoinRevealed | CoinSharesRejected:
+        return self._reveal(round, shares)
+
+
+class World:
+    """The clock, the links and the trace of one run."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.keys: Keys = (RealKeys if scenario.real_crypto else HashKeys)(scenario.seed, scenario.size)
+        self.random = Random(f"world {scenario.size} {scenario.seed}")
+        self.now_ms = 0
+        self.deliveries = 0
+        self.trace = blake2b(digest_size=16)
+        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._serial = 0
+        size = scenario.size
+        self._distance = [[self.random.randrange(10, 120) for _ in range(size)] for _ in range(size)]
+        self.nodes: list[Any] = []  # SimNode; set by `run_scenario`
+        for cut in scenario.cuts:
+            self.at(cut.end_ms, self._reconnect, cut)
+        for crash in scenario.crashes:
+            self.at(crash.at_ms, self._crash, crash)
+
+    def at(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Do something later; equal times keep the order in which they were asked for."""
+        self._serial += 1
+        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._serial, action, arguments))
+
+    def run_until(self, done: Callable[[], bool], deadline_ms: int) -> bool:
+        """Let time pass until `done` (asked every virtual 100 ms) or the deadline."""
+        next_check = self.now_ms
+        while self._queue:
+            time_ms = self.now_ms = self._queue[0][0]
+            if time_ms >= next_check:
+                next_check = time_ms + 100
+                if done():
+                    return True
+                if time_ms > deadline_ms:
+                    return False
+            _, _, action, arguments = heapq.heappop(self._queue)
+            action(*arguments)
+        return done()
+
+    def note(self, *facts: int | bytes) -> None:
+        """Add facts to the trace: equal traces mean equal runs."""
+        for fact in facts:
+            self.trace.update(fact if isinstance(fact, bytes) else fact.to_bytes(8, "little"))
+
+    def send(self, source: int, target: int, action: Callable[..., None], *arguments: Any) -> None:
+        """One message; `action` runs at the target unless the network or a crash swallows it."""
+        random, scenario = self.random, self.scenario
+        if source == target or self._is_cut(source, target):
+            return
+        vertex = arguments[0] if arguments and isinstance(arguments[0], Vertex) else None
+        stormy = self.now_ms < HEAL_MS
+        copies = 1
+        if stormy and scenario.loss and random.random() < scenario.loss:
+            copies = 0
+        elif stormy and scenario.duplicates and random.random() < scenario.duplicates:
+            copies = 2
+        life = self.nodes[target].life
+        for _ in range(copies):
+            delay = self._delay(source, target, vertex) if stormy else random.randrange(3, 30)
+            self.at(delay, self._deliver, source, target, life, action, arguments)
+
+    def _deliver(
+        self, source: int, target: int, life: int, action: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        node = self.nodes[target]
+        if node.running and node.life == life and not self._is_cut(source, target):
+            self.deliveries += 1
+            self.note(self.now_ms, source, target)
+            action(*arguments)
+
+    def _is_cut(self, source: int, target: int) -> bool:
+        for cut in self.scenario.cuts:
+            if cut.start_ms <= self.now_ms < cut.end_ms:
+                if source in cut.left and target in cut.right:
+                    return True
+                if not cut.one_way and source in cut.right and target in cut.left:
+                    return True
+        return False
+
+    def _delay(self, source: int, target: int, vertex: Vertex | None) -> int:
+        random, size = self.random, self.scenario.size
+        faults = (size - 1) // 3
+        near = (target - source) % size <= faults
+        match self.scenario.delay:
+            case "wide_area":
+                return self._distance[source][target] + random.randrange(20)
+            case "heavy_tail":
+                tail = random.paretovariate(1.2) * 60 if random.random() < 0.15 else 0
+                return min(3_000, int(random.expovariate(1 / 25) + tail)) + 1
+            case "starve_some":  # a moving third is late to most
+                late = vertex is not None and (vertex.author * 7 + vertex.round * 5) % size < max(1, faults)
+                return random.randrange(5, 40) + (250 if late and not near else 0)
+            case "starve_leaders":  # somebody knows the coin and aims
+                late = vertex is not None and vertex.author in self._leaders(vertex.round)
+                return random.randrange(5, 40) + (400 if late and not near else 0)
+            case _:
+                return random.randrange(3, 60)
+
+    def _leaders(self, round: int) -> tuple[int, ...]:
+        if not isinstance(self.keys, HashKeys):
+            return ()
+        committee = self.keys.committee
+        return coin.leaders(coin.coin_value(self.keys.signature(round)), committee.size, committee.slots)
+
+    def _reconnect(self, cut: Cut) -> None:
+        for left in sorted(cut.left):
+            for right in sorted(cut.right):
+                if not self._is_cut(left, right):
+                    self.nodes[left].connected(right)
+                if not self._is_cut(right, left):
+                    self.nodes[right].connected(left)
+
+    def _crash(self, crash: Crash) -> None:
+        node = self.nodes[crash.seat]
+        if node.running:
+            self.note(self.now_ms, crash.seat, b"crash")
+            node.crash(power=crash.power)
+            self.at(crash.back_ms - crash.at_ms, self._restart, crash.seat)
+
+    def _restart(self, seat: int) -> None:
+        self.nodes[seat].start()
+        for other in range(self.scenario.size):
+            if other != seat and self.nodes[other].running:
+                self.nodes[other].connected(seat)
+                self.nodes[seat].connected(other)
+
+
+def sign_vertex(keys: Keys, seat: int) -> Callable[[bytes], bytes]:
+    """The signer that `seal_vertex` wants."""
+
+    def sign(message: bytes) -> bytes:
+        assert message.startswith(SIGN_TAG)
+        return keys.sign(seat, message)
+
+    return sign

@@ -1,0 +1,97 @@
+"""`./run sim`: whole networks of the real ordering core in virtual time, a scenario per seed.
+
+run.py --nodes 4 --seeds 1000 --jobs 2      many seeds; exit 1 and the failing seeds if a check fails
+run.py --nodes 7 --seed 123                 one seed, in detail
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ordering.runs import Result, run_seed
+
+
+def main() -> int:
+    """Run the seeds that the command line asks for and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[4, 7], help="committee sizes (default 4 7)")
+    parser.add_argument("--seeds", type=int, default=200, help="seeds per size (default 200)")
+    parser.add_argument("--first", type=int, default=0, help="first seed (default 0)")
+    parser.add_argument("--seed", type=int, help="run this seed alone and print it")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--real-crypto", action="store_true", help="Ed25519 and BLS instead of hashes (slow)")
+    options = parser.parse_args()
+    if options.seed is not None:
+        results = [run_seed(options.seed, size, real_crypto=options.real_crypto) for size in options.nodes]
+        for result in results:
+            _print_one(result)
+        return any(result.problems for result in results)
+    work = [
+        (seed, size, options.real_crypto)
+        for size in options.nodes
+        for seed in range(options.first, options.first + options.seeds)
+    ]
+    return _report(list(_run_all(work, options.jobs)), options.nodes)
+
+
+def _run_all(work: list[tuple[int, int, bool]], jobs: int) -> list[Result]:
+    started, results, failed = time.monotonic(), [], 0
+    with get_context("spawn").Pool(jobs) as pool:
+        for done, result in enumerate(pool.imap_unordered(_run_one, work), start=1):
+            results.append(result)
+            if result.problems:
+                failed += 1
+                print(f"\nseed {result.scenario.seed} n={result.scenario.size}: {result.problems[0]}", flush=True)
+            if done % 20 == 0 or done == len(work):
+                spent = time.monotonic() - started
+                print(f"\r{done}/{len(work)} runs, {failed} failed, {spent:.0f} s", end="", flush=True)
+    print()
+    return sorted(results, key=lambda result: (result.scenario.size, result.scenario.seed))
+
+
+def _run_one(job: tuple[int, int, bool]) -> Result:
+    seed, size, real_crypto = job
+    return run_seed(seed, size, real_crypto=real_crypto)
+
+
+def _report(results: list[Result], sizes: list[int]) -> int:
+    for size in sizes:
+        mine = [result for result in results if result.scenario.size == size]
+        faults = Counter(name for result in mine for name in result.scenario.strategies.values())
+        print(f"\nn = {size}: {len(mine)} seeds, {sum(bool(result.problems) for result in mine)} failed")
+        print(
+            f"  blocks {sum(result.height for result in mine):,}  rounds {sum(result.rounds for result in mine):,}"
+            f"  honest batches executed by all {sum(result.batches for result in mine):,}"
+            f"  deliveries {sum(result.deliveries for result in mine):,}"
+        )
+        print(
+            f"  virtual seconds per run: median {median(result.virtual_ms for result in mine) / 1000:.1f},"
+            f" longest {max(result.virtual_ms for result in mine) / 1000:.1f}"
+            f"  CPU {sum(result.cpu_seconds for result in mine):.0f} s"
+        )
+        print("  faulty seats: " + ", ".join(f"{name} {count}" for name, count in sorted(faults.items())))
+    failed = [result for result in results if result.problems]
+    for result in failed[:20]:
+        _print_one(result)
+    print("\nequal order, blocks and roots; nothing honest lost; progress after healing" if not failed else "\nFAILED")
+    return bool(failed)
+
+
+def _print_one(result: Result) -> None:
+    print(f"seed {result.scenario.seed}: {result.scenario.describe()}")
+    print(f"  trace {result.trace}  {result.virtual_ms / 1000:.1f} virtual s  height {result.height}", end="")
+    print(f"  rounds {result.rounds}  deliveries {result.deliveries}  CPU {result.cpu_seconds:.2f} s")
+    for problem in result.problems:
+        print(f"  PROBLEM {problem}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
