@@ -1,4 +1,4 @@
-"""The backend that needs no compiler: exact products by a complex FFT whose rounding error is provably below 1/2.
+"""The backend that needs no compiler: exact products by a complex FFT whose rounding error is proven to be small.
 
 Two ways through one blind rotation give the same bytes. *Fused*: monomials multiply in the Fourier domain and one
 inverse transform serves all messages; its bound holds for sets S and T. *Plain*: every product is rounded to integers
@@ -32,7 +32,7 @@ from octra.hfhe.ring import (
 from octra.hfhe.sampling import I64Array
 
 _UNIT_ROUNDOFF: Final = 2.0**-53
-_ERROR_MAX: Final = 0.5
+_ERROR_MAX: Final = 1 - ROUNDING_GUARD  # an error below this rounds to the right integer or trips the guard
 _KEY_NORM_MAX: Final = 0.6  # of 2^26 sqrt(N): a uniform polynomial has 0.577, and 4 % above is 11 standard deviations
 _BLOCK: Final = 32  # accumulators advanced together: their digits and products stay in the second-level cache
 _PACKING_ROWS: Final = 16  # rows summed before one rounding
@@ -43,7 +43,7 @@ def error_bound(params: ParameterSet, *, fused: bool) -> float:
     levels = (params.N // 2).bit_length() - 1
     transform = 4.65 * levels + 3.66  # relative error of one transform with its folding factors, in roundoffs
     products = params.rows * (params.gadget.base / 2) * 2.0**26 * params.N
-    multiply_add = 2.24 + params.rows
+    multiply_add = 2.83 * params.rows  # whatever the order of additions
     if not fused:
         return (3 * transform + multiply_add) * _UNIT_ROUNDOFF * products
     monomials = {"pair": 3 * 3**0.5, "ternary": 4.0}[params.step]  # largest sum of |X^e - 1| over a group's messages
