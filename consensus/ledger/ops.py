@@ -263,7 +263,7 @@ class OpenBlame(_Op, tag=0x6C, frozen=True, array_like=True):
     name: ClassVar[str] = "open_blame"
     request: Bytes32
     seat: Annotated[int, Meta(ge=0, lt=24)]
-    salt: Bytes32
+    salt: Annotated[bytes, Meta(min_length=16, max_length=16)]
     share: NodeBytes
 
 

@@ -80,7 +80,7 @@ class StaticRules:
     """What static validity depends on besides the bytes: facts of the chain and of one epoch."""
 
     chain: bytes
-    epoch: int
+    epoch: int | None  # None: leave expiry to execution, since the seats' epochs differ by one at times
     prices: tuple[fees.Prices, ...]  # of this epoch and the last: the lower minimum counts
     seats: int
     legacy_signing: bool = False
@@ -195,6 +195,21 @@ def admit_all(items: Iterable[bytes], rules: StaticRules) -> list[Transaction]:
     return [admit(item, rules) for item in items]
 
 
+def admit_attested(item: bytes, rules: StaticRules) -> Transaction:
+    """The transaction of an item whose signature f + 1 seats have verified; every other static rule holds again."""
+    transaction, _, _ = _with_message(decode_item(item), rules)
+    check_op(transaction, rules)
+    return transaction
+
+
+def check_expiry(expiry_epoch: int, epoch: int) -> None:
+    """Raises `Expired` when a transaction may not run in `epoch`."""
+    if expiry_epoch < epoch:
+        raise Expired(f"last epoch {expiry_epoch}, now {epoch}")
+    if expiry_epoch > epoch + EXPIRY_EPOCHS_MAX:
+        raise Expired(f"expiry {expiry_epoch} is more than {EXPIRY_EPOCHS_MAX} epochs ahead")
+
+
 def check_op(transaction: Transaction, rules: StaticRules) -> None:
     """The static rules of fee, sidecar and operation fields."""
     op = transaction.op
@@ -253,10 +268,8 @@ def _with_message(unchecked: Unchecked, rules: StaticRules) -> tuple[Transaction
         raise Malformed("transaction", f"version {content.version}, expected {VERSION}")
     if content.chain != rules.chain:
         raise WrongChain(rules.chain, content.chain)
-    if content.expiry_epoch < rules.epoch:
-        raise Expired(f"last epoch {content.expiry_epoch}, now {rules.epoch}")
-    if content.expiry_epoch > rules.epoch + EXPIRY_EPOCHS_MAX:
-        raise Expired(f"expiry {content.expiry_epoch} is more than {EXPIRY_EPOCHS_MAX} epochs ahead")
+    if rules.epoch is not None:
+        check_expiry(content.expiry_epoch, rules.epoch)
     transaction = Transaction(
         id=unchecked.id,
         item=unchecked.item,

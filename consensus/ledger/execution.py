@@ -1,0 +1,207 @@
+"""The running commit: state, clock, money and reports, passed to every rule as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from octra.consensus.ledger import keys
+from octra.consensus.ledger.committee_math import CommitteeMath
+from octra.consensus.ledger.errors import InsufficientBalance, LimitReached, SupplyViolated
+from octra.consensus.ledger.fees import BURNED_PERMILLE
+from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ledger.receipts import Event, Settlement, ledger_event
+from octra.consensus.ledger.records import Account, Clock, Counters, Fault, Job, Node, Pool, Supply
+from octra.consensus.ledger.state import Overlay, load, read
+from octra.consensus.ports import StateView
+from octra.primitives import AMOUNT_MAX
+
+
+@dataclass(slots=True)
+class Money:
+    """The supply while it moves. Every method names where money comes from and where it goes."""
+
+    public: int
+    private_pool: int
+    escrow: int
+    pools: list[int]
+    burned: int
+    fixed: Supply  # parts that no rule of this version moves
+
+    @classmethod
+    def of(cls, supply: Supply) -> Money:
+        """The supply as stored."""
+        return cls(supply.public, supply.private_pool, supply.escrow, list(supply.pools), supply.burned, supply)
+
+    def supply(self) -> Supply:
+        """The supply to store."""
+        order, fhe, store, verify, keys_pool = self.pools
+        return Supply(
+            emission_left=self.fixed.emission_left,
+            public=self.public,
+            private_pool=self.private_pool,
+            bonded=self.fixed.bonded,
+            escrow=self.escrow,
+            pools=(order, fhe, store, verify, keys_pool),
+            burned=self.burned,
+        )
+
+    def spend(self, units: int, pool: Pool) -> None:
+        """Public money that left an account as a fee: a fifth is burned, the rest pays for work."""
+        burned = units * BURNED_PERMILLE // 1_000
+        self.public -= units
+        self.burned += burned
+        self.pools[pool] += units - burned
+
+    def spend_escrow(self, units: int, pool: Pool) -> None:
+        """The same from escrow."""
+        self.escrow_to_public(units)
+        self.spend(units, pool)
+
+    def public_to_escrow(self, units: int) -> None:
+        """Money that an account gave for work or a verdict to come."""
+        self.public -= units
+        self.escrow += units
+
+    def escrow_to_public(self, units: int) -> None:
+        """Money that goes back to an account."""
+        self.escrow -= units
+        self.public += units
+
+
+@dataclass(slots=True)
+class Execution:
+    """One commit in the making."""
+
+    state: Overlay
+    before: StateView
+    params: LedgerParams
+    clock: Clock
+    coin: bytes
+    math: CommitteeMath
+    money: Money
+    events: list[Event] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    woken: list[bytes] = field(default_factory=list)  # handles that came to their end: jobs may wait for them
+
+    _saved: tuple[Money, int, int, frozenset[bytes]] | None = None
+
+    # --- one operation ---
+
+    def begin(self) -> None:
+        """An operation starts that may be undone."""
+        self.state.savepoint()
+        money = replace(self.money, pools=list(self.money.pools))
+        self._saved = money, len(self.events), len(self.settlements), frozenset(self.blobs)
+
+    def keep(self) -> None:
+        """The operation holds."""
+        self.state.keep()
+        self._saved = None
+
+    def undo(self) -> None:
+        """Take back everything since `begin`: writes, money, reports."""
+        assert self._saved is not None
+        self.state.undo()
+        self.money, events, settlements, blobs = self._saved
+        del self.events[events:], self.settlements[settlements:]
+        self.blobs = {name: data for name, data in self.blobs.items() if name in blobs}
+        self.woken.clear()
+        self._saved = None
+
+    # --- accounts ---
+
+    def account(self, address: bytes) -> Account:
+        """The account, empty if nobody ever paid it."""
+        return self.state.load(keys.account(address), Account) or Account()
+
+    def credit(self, address: bytes, units: int) -> None:
+        """Add to a public balance; the caller moves the money."""
+        account = self.account(address)
+        if account.balance + units > AMOUNT_MAX:
+            raise LimitReached("balance", AMOUNT_MAX)
+        self.state.store(keys.account(address), Account(account.balance + units, account.nonce, account.used))
+
+    def debit(self, address: bytes, units: int) -> None:
+        """Take from a public balance; raises `InsufficientBalance`. The caller moves the money."""
+        account = self.account(address)
+        if account.balance < units:
+            raise InsufficientBalance(units, account.balance)
+        self.state.store(keys.account(address), Account(account.balance - units, account.nonce, account.used))
+
+    def refund(self, address: bytes, units: int) -> None:
+        """Give money in escrow back to an account."""
+        if units:
+            self.money.escrow_to_public(units)
+            self.credit(address, units)
+
+    # --- counters ---
+
+    def counters(self) -> Counters:
+        """The totals that limits look at."""
+        return self.state.load(keys.COUNTERS, Counters) or Counters()
+
+    def count(self, *, opened_bits: int = 0, backlog_boots: int = 0) -> None:
+        """Add to the totals."""
+        now = self.counters()
+        self.state.store(keys.COUNTERS, Counters(now.opened_bits + opened_bits, now.backlog_boots + backlog_boots))
+
+    # --- reports ---
+
+    def emit(self, topic: str, *fields: object) -> None:
+        """An event of the ledger."""
+        self.events.append(ledger_event(topic, *fields))
+
+    def settle(self, tx: bytes, status: str, code: int, refunded: int = 0) -> None:
+        """The end of a pending transaction."""
+        self.settlements.append(Settlement(tx, self.clock.height, status, code, refunded))
+
+    # --- nodes ---
+
+    def record_fault(self, fault: Fault) -> None:
+        """Keep a proven fault: one for each node and subject."""
+        node_id = self.params.seats[fault.seat].node_id
+        key = keys.fault(node_id, fault.subject)
+        if self.state.get(key) is not None:
+            return
+        self.state.store(key, fault)
+        node = self.node(fault.seat)
+        self.store_node(Node(node.seat, node.tips, node.skipped, node.certified, node.faults + 1))
+        self.emit("fault", fault.kind, node_id, fault.subject)
+
+    def node(self, seat: int) -> Node:
+        """What the chain remembers about a seat."""
+        return self.state.load(keys.node(self.params.seats[seat].node_id), Node) or Node(seat)
+
+    def store_node(self, node: Node) -> None:
+        """Remember it."""
+        self.state.store(keys.node(self.params.seats[node.seat].node_id), node)
+
+    # --- the end ---
+
+    def close_supply(self) -> None:
+        """Store the supply; raises `SupplyViolated` unless it is the cap and agrees with every account and escrow."""
+        supply = self.money.supply()
+        if supply.difference:
+            raise SupplyViolated(supply.difference)
+        self.state.store(keys.SUPPLY, supply)
+        public = escrow = 0
+        for key, value in self.state.sorted_writes():
+            if key[:1] == b"\x01":
+                public += _balance(value) - _balance(self.before.get(key))
+            elif key[:1] == b"\x04":
+                escrow += _held(value) - _held(self.before.get(key))
+        start = load(self.before, keys.SUPPLY, Supply)
+        assert start is not None
+        if public != supply.public - start.public:
+            raise SupplyViolated(public - (supply.public - start.public))
+        if escrow != supply.escrow - start.escrow:
+            raise SupplyViolated(escrow - (supply.escrow - start.escrow))
+
+
+def _balance(data: bytes | None) -> int:
+    return 0 if data is None else read(data, Account).balance
+
+
+def _held(data: bytes | None) -> int:
+    return 0 if data is None else read(data, Job).held

@@ -1,0 +1,107 @@
+"""The state during one commit: reads fall through to the committed view, writes stay here until the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from octra.consensus.ports import StateView
+
+T = TypeVar("T", bound=Struct)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type[Struct], msgspec.msgpack.Decoder[Struct]] = {}
+
+
+def read(data: bytes, kind: type[T]) -> T:
+    """A value that the ledger itself wrote; what comes from outside goes through `octra.codec.decode` instead."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    return decoder.decode(data)  # type: ignore[return-value]  # the decoder was built for exactly this type
+
+
+def load(view: StateView, key: bytes, kind: type[T]) -> T | None:
+    """The value at `key` of a view, or None."""
+    data = view.get(key)
+    return None if data is None else read(data, kind)
+
+
+class Overlay:
+    """A `StateView` with writes on top, and one savepoint for the operation that is running."""
+
+    __slots__ = ("_journal", "_view", "_writes")
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+        self._writes: dict[bytes, bytes | None] = {}
+        self._journal: dict[bytes, tuple[bool, bytes | None]] | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        """The bytes at `key` as of now."""
+        if key in self._writes:
+            return self._writes[key]
+        return self._view.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the bytes at `key`."""
+        self._note(key)
+        self._writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Remove `key`."""
+        self._note(key)
+        self._writes[key] = None
+
+    def load(self, key: bytes, kind: type[T]) -> T | None:
+        """The value at `key`, or None."""
+        data = self.get(key)
+        return None if data is None else read(data, kind)
+
+    def require(self, key: bytes, kind: type[T]) -> T:
+        """The value at `key`, which our own rules put there."""
+        value = self.load(key, kind)
+        assert value is not None, kind.__name__
+        return value
+
+    def store(self, key: bytes, value: Struct) -> None:
+        """Set the value at `key`."""
+        self.put(key, _encoder.encode(value))
+
+    def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """Up to `limit` rows below `prefix` in key order, writes included."""
+        own = sorted(key for key in self._writes if key.startswith(prefix))
+        below = self._view.scan(prefix, limit + len(own))
+        rows = {key: value for key, value in below if key not in self._writes}
+        rows.update((key, value) for key in own if (value := self._writes[key]) is not None)
+        return iter(sorted(rows.items())[:limit])
+
+    def savepoint(self) -> None:
+        """Start of an operation that may be undone. Savepoints do not nest."""
+        assert self._journal is None
+        self._journal = {}
+
+    def keep(self) -> None:
+        """The operation holds."""
+        self._journal = None
+
+    def undo(self) -> None:
+        """Take back all writes since the savepoint."""
+        assert self._journal is not None
+        for key, (written, value) in self._journal.items():
+            if written:
+                self._writes[key] = value
+            else:
+                del self._writes[key]
+        self._journal = None
+
+    def sorted_writes(self) -> tuple[tuple[bytes, bytes | None], ...]:
+        """What this commit changes, by key; writes that change nothing are left out."""
+        return tuple((key, value) for key, value in sorted(self._writes.items()) if value != self._view.get(key))
+
+    def _note(self, key: bytes) -> None:
+        if self._journal is not None and key not in self._journal:
+            self._journal[key] = (key in self._writes, self._writes.get(key))
