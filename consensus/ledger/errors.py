@@ -260,7 +260,7 @@ class PoolFull(InvalidTransaction):
 
     oct_code = 2107
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str = "more transactions wait than this node keeps") -> None:
         super().__init__(f"pool full: {what}")
         self.what = what
 

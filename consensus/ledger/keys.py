@@ -1,4 +1,4 @@
-"""Layout of the global state: one namespace byte, then the object's name. The tree hashes keys, the store orders them."""
+"""Layout of the global state: one namespace byte, then the object's name."""
 
 from __future__ import annotations
 

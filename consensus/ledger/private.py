@@ -1,6 +1,6 @@
 """Encrypted balances: encrypt, decrypt, private transfer, collect. Money moves between names before any value exists.
 
-The commit order fixes a chain S -> S' -> S'' of handles, so nothing is spent twice; evaluators fill in the values later.
+The commit order fixes a chain S -> S' -> S'' of handles, so nothing is spent twice; evaluators fill in values later.
 Whatever public constants decide alone (adding to the constant 0, say) becomes no job.
 """
 

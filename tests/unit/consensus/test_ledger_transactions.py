@@ -56,7 +56,7 @@ ONE_OF_EACH: tuple[ops.Op, ...] = (
     ops.InputPart(X, b"values"),
     ops.OpenCommit(X, TO_B),
     ops.OpenShare(X, b"share"),
-    ops.OpenBlame(X, 3, TO_B, b"share"),
+    ops.OpenBlame(X, 3, X[:16], b"share"),
 )
 
 
