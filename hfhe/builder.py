@@ -321,6 +321,12 @@ def merge_inputs(graph: Graph, same_as: Mapping[int, int]) -> Graph:
     return rebuild(graph, {1 + bit: 2 * (1 + other) for bit, other in same_as.items()})
 
 
+def with_mode(graph: Graph, mode: Mode) -> Graph:
+    """The circuit with all outputs sealed or all open."""
+    outputs = tuple(msgspec.structs.replace(word, mode=mode) for word in graph.outputs)
+    return Graph(graph.version, graph.name, graph.inputs, graph.nodes, outputs)
+
+
 def rebuild(
     graph: Graph,
     replaced: Mapping[int, Literal],

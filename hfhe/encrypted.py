@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -136,6 +136,16 @@ def decrypt_words(secret: SecretKey, words: EncryptedWords, key_id: bytes) -> tu
     return numbers, NoiseReport(max(report.max_ratio for _, report in parts))
 
 
+class Keyed(Protocol):
+    """An evaluation key, prepared or not: `bind` only needs to know which one it is."""
+
+    @property
+    def params(self) -> ParameterSet: ...
+
+    @property
+    def public(self) -> PublicKey: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CircuitRun:
     """What a run gives: the encrypted outputs and the plan that made them."""
@@ -144,7 +154,7 @@ class CircuitRun:
     plan: Plan
 
 
-def bind(graph: Graph, operands: Mapping[str, EncryptedWord | int], key: PreparedKey) -> tuple[Graph, U32Array, bytes]:
+def bind(graph: Graph, operands: Mapping[str, EncryptedWord | int], key: Keyed) -> tuple[Graph, U32Array, bytes]:
     """Input bits and context of a run, and the circuit in which inputs bound to one ciphertext are one input.
 
     A plain number becomes a trivial ciphertext: public, but of the same form.
