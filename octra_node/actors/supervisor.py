@@ -145,8 +145,8 @@ class _Context:
 
     def __init__(self, supervisor: Supervisor, child: _Child, group: asyncio.TaskGroup) -> None:
         self._supervisor, self._child, self._group = supervisor, child, group
-        self._timers: set[_Timer] = set()
-        self.spawned: set[asyncio.Task[None]] = set()
+        self._timers: dict[_Timer, None] = {}  # dicts keep their order, so a simulation repeats exactly
+        self._spawned: dict[asyncio.Task[None], None] = {}
         self.clock = supervisor.clock
         self.log: structlog.stdlib.BoundLogger = supervisor.log.bind(actor=child.name)
 
@@ -157,16 +157,16 @@ class _Context:
         timer = _Timer(message)
         delay_s = max(0, at_ms - self.clock.monotonic_ms()) / 1_000
         timer.handle = asyncio.get_running_loop().call_later(delay_s, self._fire, timer)
-        self._timers.add(timer)
+        self._timers[timer] = None
 
         def cancel() -> None:
             timer.cancel()
-            self._timers.discard(timer)
+            self._timers.pop(timer, None)
 
         return cancel
 
     def _fire(self, timer: _Timer) -> None:
-        self._timers.discard(timer)
+        self._timers.pop(timer, None)
         self._child.mailbox.offer_control(timer)
 
     def guard(self, message: object) -> AbstractContextManager[None]:
@@ -185,15 +185,15 @@ class _Context:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
-        self.spawned.add(task)
-        task.add_done_callback(self.spawned.discard)
+        self._spawned[task] = None
+        task.add_done_callback(self._spawned.pop)
         return task
 
     def end(self) -> None:
         """Nothing of this life reaches the next one."""
         for timer in self._timers:
             timer.cancel()
-        for task in self.spawned:
+        for task in self._spawned:
             task.cancel()
 
 
@@ -318,35 +318,38 @@ class Supervisor:
         return None
 
     async def _serve(self, child: _Child, actor: Actor[Any]) -> None:
-        while True:
-            batch, stop = self._open(child, await child.mailbox.take(child.batch_max))
-            if batch:
+        stopping = False
+        while not stopping:
+            taken = await child.mailbox.take(child.batch_max)
+            stopping = any(isinstance(message, _Stop) for message in taken)
+            asks = [message for message in taken if isinstance(message, Ask)]
+            child.open_asks = [ask for ask in (*child.open_asks, *asks) if not ask.abandoned]
+            for batch in self._batches(taken):
                 child.messages_total += len(batch)
                 await actor.receive(batch)
-            if stop:
-                await actor.stop(child.deadline_ms)
-                return
             await self.clock.yield_()  # a busy actor must not starve the others
+        await actor.stop(child.deadline_ms)
 
     @staticmethod
-    def _open(child: _Child, taken: list[Any]) -> tuple[list[Any], bool]:
-        """The messages for the actor, and whether it is to stop after them."""
+    def _batches(taken: list[Any]) -> Iterator[list[Any]]:
+        """What the actor gets. A timer comes alone, so that the message before it can still cancel it."""
         batch: list[Any] = []
-        stop = False
-        child.open_asks = [ask for ask in child.open_asks if not ask.abandoned]
         for message in taken:
-            if isinstance(message, _Stop):
-                stop = True
-            elif isinstance(message, _Timer):
-                if not message.cancelled:
-                    batch.append(message.message)
-            elif isinstance(message, Ask):
-                if not message.abandoned:
-                    child.open_asks.append(message)
+            match message:
+                case _Stop():
+                    pass
+                case _Timer():
+                    if batch:
+                        yield batch
+                        batch = []
+                    if not message.cancelled:
+                        yield [message.message]
+                case Ask() if message.abandoned:
+                    pass
+                case _:
                     batch.append(message)
-            else:
-                batch.append(message)
-        return batch, stop
+        if batch:
+            yield batch
 
     async def _stop(self, child: _Child, task: asyncio.Task[None], deadline_ms: int) -> None:
         child.deadline_ms = deadline_ms

@@ -73,7 +73,8 @@ class Endpoint:
         self._log = log.bind(part="p2p")
         self._admit, self._entropy, self._links_max = admit, entropy, links_max
         self._links: dict[NodeId, Link] = {}
-        self._open: set[Link] = set()  # every link that is not down, also those in handshake
+        # Every link that is not down, also those in handshake; a dict, since a set's order differs between runs.
+        self._open: dict[Link, None] = {}
         self._dials: dict[NodeId, _Dial] = {}
         self._numbers = 0
         self._events: list[TransportEvent] = []
@@ -208,7 +209,7 @@ class Endpoint:
         self._pass_on(announcement, link)
 
     def link_down(self, link: Link, reason: DownReason, *, was_up: bool, ours: bool) -> None:
-        self._open.discard(link)
+        self._open.pop(link, None)
         if was_up:
             if self._links.get(link.peer) is link:
                 del self._links[link.peer]
@@ -254,7 +255,7 @@ class Endpoint:
             self._identity, hello, side, expected=expected, owner=connection.owner, channel=connection.channel
         )
         link = Link(self._numbers, connection, handshake, side, self)
-        self._open.add(link)
+        self._open[link] = None
         return link
 
     def _yield_to_own_dial(self, peer: NodeId) -> None:

@@ -195,7 +195,7 @@ class Link:
         if self.state is not LinkState.UP:
             return Sent.GONE
         out = self._out[lane]
-        assert all(1 < len(frame) <= out.limits.frame_max and frame[0] != Form.CONTROL for frame in frames)
+        assert all(1 <= len(frame) <= out.limits.frame_max and frame[0] != Form.CONTROL for frame in frames)
         size = cost(frames)
         if not out.has_room(size):
             return Sent.FULL
