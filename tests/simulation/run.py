@@ -73,6 +73,10 @@ def _report(results: list[Result], sizes: list[int]) -> int:
             f"  deliveries {sum(result.deliveries for result in mine):,}"
         )
         print(
+            f"  runs past the floor {sum(result.floor > 0 for result in mine):,}"
+            f"  ranges fetched {sum(result.ranges for result in mine):,}"
+        )
+        print(
             f"  virtual seconds per run: median {median(result.virtual_ms for result in mine) / 1000:.1f},"
             f" longest {max(result.virtual_ms for result in mine) / 1000:.1f}"
             f"  CPU {sum(result.cpu_seconds for result in mine):.0f} s"

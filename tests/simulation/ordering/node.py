@@ -11,6 +11,7 @@ from ordering.world import World, sign_vertex
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.dag.core import DagState, OrderingParams, restore, snapshot, step
+from octra.consensus.dag.propose import Pace
 from octra.consensus.effects import (
     Broadcast,
     CertificateReady,
@@ -47,6 +48,7 @@ from octra.consensus.vertex import Vertex, VertexHeader, admit_vertex, check_ver
 from octra.crypto.hash import H
 
 TICK_MS = 25
+HURRIED = Pace(15, 30)
 RANGE_VERTICES_MAX = 512
 GENESIS = (H("sim.block", b"genesis"), H("sim.root", b"genesis"))
 
@@ -79,12 +81,17 @@ class Disk:
     vertices: dict[bytes, Vertex] = field(default_factory=dict)
     rounds: dict[int, list[bytes]] = field(default_factory=dict)
     signed: list[Vertex] = field(default_factory=list)  # the sign log
-    synced: int = 0  # entries of it that a power cut leaves
+    synced_signed: int = 0  # entries of the sign log that a power cut leaves
+    synced_vertices: int = 0  # entries of `vertices` that it leaves
     reserved_round: int = 0
     batches: dict[bytes, SimBatch] = field(default_factory=dict)
     own_batches: dict[bytes, SimBatch] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
     snapshot: bytes | None = None
+
+    def sync(self) -> None:
+        """What we sign over must be as durable as our signature: if all seats lose power, nobody else may have it."""
+        self.synced_signed, self.synced_vertices = len(self.signed), len(self.vertices)
 
     def keep(self, vertex: Vertex) -> None:
         """Store an admitted vertex."""
@@ -111,6 +118,7 @@ class SimNode:
         self.certificates = 0
         self.sent: dict[int, set[bytes]] = {}  # round -> own vertices that left this node, ever
         self.peak_entries = self.peak_waiting = 0
+        self.ranges = self.highest_floor = 0
 
     # --- life
 
@@ -122,7 +130,9 @@ class SimNode:
         self.commits: deque[CommitDraft] = deque()
         self.executing = False
         self.pending_snapshot: tuple[int, bytes] | None = None
-        disk, params = self.disk, OrderingParams(start_time_ms=1_000)
+        disk, params = self.disk, OrderingParams(1_000, HURRIED if self.world.scenario.hurried else None)
+        for vertex in disk.signed:  # peers may wait for one that only the sign log still has
+            disk.keep(vertex)
         self.resume_round = self._resume_round()
         if disk.snapshot is None:
             self.state = DagState.create(self.committee, self.own_seat, params, resume_round=self.resume_round)
@@ -147,15 +157,14 @@ class SimNode:
         """The process is gone; with `power`, so is the end of what it wrote without syncing."""
         self.running = False
         if power:
-            lost = self.disk.signed[self.disk.synced :]
-            del self.disk.signed[self.disk.synced + self.world.random.randint(0, len(lost)) :]
-            kept = {vertex.id for vertex in self.disk.signed}
-            last = [id for id in list(self.disk.vertices)[-10:] if self.world.random.random() < 0.5]
-            for id in {*last, *(vertex.id for vertex in lost if vertex.id not in kept)}:
-                vertex = self.disk.vertices.pop(id, None)
-                if vertex is not None:
-                    self.disk.rounds[vertex.round].remove(id)
-            self.disk.synced = len(self.disk.signed)
+            random, disk = self.world.random, self.disk
+            unsynced = disk.signed[disk.synced_signed :]
+            lost = {vertex.id for vertex in unsynced[random.randint(0, len(unsynced)) :]}
+            disk.signed = [vertex for vertex in disk.signed if vertex.id not in lost]
+            lost |= {id for id in list(disk.vertices)[disk.synced_vertices :] if random.random() < 0.5}
+            for id in lost & disk.vertices.keys():
+                disk.rounds[disk.vertices.pop(id).round].remove(id)
+            disk.sync()
             self.lost_power = True
 
     lost_power = False
@@ -215,6 +224,7 @@ class SimNode:
             case FetchVertices(peer, ids):
                 self._ask(peer, "serve_vertices", self.seat, ids)
             case FetchRange(peer, from_round, to_round):
+                self.ranges += 1
                 self._ask(peer, "serve_range", self.seat, from_round, to_round)
             case FetchBatch(peer, id):
                 held = self.disk.batches.get(id)
@@ -239,8 +249,8 @@ class SimNode:
                 self.troubles.append(f"diverged at {height}")
             case Halt(reason):
                 self.troubles.append(f"halt: {reason}")
-            case Prune():
-                pass  # block storage keeps ordered vertices
+            case Prune(floor):  # block storage keeps ordered vertices
+                self.highest_floor = max(self.highest_floor, floor)
             case _:
                 assert_never(effect)
 
@@ -279,10 +289,8 @@ class SimNode:
         if self.running and self.life == life:
             self.disk.signed.append(vertex)
             self.disk.keep(vertex)
-            if self.world.scenario.reserve_rounds == 1 or vertex.round + self.world.scenario.reserve_rounds - 1 == (
-                self.disk.reserved_round
-            ):
-                self.disk.synced = len(self.disk.signed)
+            if vertex.round + self.world.scenario.reserve_rounds - 1 == self.disk.reserved_round:
+                self.disk.sync()
             self.feed(OwnVertexDurable(vertex))
 
     def broadcast(self, vertex: Vertex) -> None:

@@ -27,6 +27,8 @@ class Result:
     virtual_ms: int
     height: int
     rounds: int
+    floor: int
+    ranges: int
     batches: int
     deliveries: int
     cpu_seconds: float
@@ -70,6 +72,8 @@ def run_scenario(scenario: Scenario) -> Result:
         world.now_ms,
         max(len(node.disk.blocks) for node in honest),
         max(node.state.quorum_round for node in honest),
+        max(node.highest_floor for node in honest),
+        sum(node.ranges for node in nodes),
         len(expected),
         world.deliveries,
         time.process_time() - started,

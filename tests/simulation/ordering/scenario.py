@@ -8,7 +8,7 @@ from random import Random
 HEAL_MS = 6_000  # all faults of the network end here; crashed nodes are back soon after
 DEADLINE_MS = 120_000  # everything honest must have matured by then
 
-DELAYS = ("uniform", "wide_area", "heavy_tail", "starve_some", "starve_leaders")
+DELAYS = ("uniform", "wide_area", "heavy_tail", "starve_some", "starve_leaders", "local")
 STRATEGIES = (
     "silent",
     "crash_without_log",
@@ -65,6 +65,7 @@ class Scenario:
     strategies: dict[int, str] = field(default_factory=dict)  # faulty seats
     cuts: tuple[Cut, ...] = ()
     crashes: tuple[Crash, ...] = ()
+    hurried: bool = False  # vertices as fast as links allow: many rounds, so that floors, ranges and snapshots matter
     reserve_rounds: int = 1
     batches_per_seat: int = 6
     real_crypto: bool = False
@@ -73,7 +74,7 @@ class Scenario:
         """One line for a report."""
         faults = ", ".join(f"{seat}:{name}" for seat, name in self.strategies.items()) or "none"
         return (
-            f"n={self.size} delays={self.delay} loss={self.loss} faulty={faults} "
+            f"n={self.size} delays={self.delay}{' hurried' * self.hurried} loss={self.loss} faulty={faults} "
             f"cuts={len(self.cuts)} crashes={len(self.crashes)} reserve={self.reserve_rounds}"
         )
 
@@ -96,6 +97,7 @@ def draw_scenario(seed: int, size: int, *, real_crypto: bool = False) -> Scenari
         seed=seed,
         size=size,
         delay=random.choice(DELAYS),
+        hurried=random.random() < 0.3,
         loss=random.choice((0.0, 0.0, 0.02, 0.1)),
         duplicates=random.choice((0.0, 0.05)),
         strategies=strategies,

@@ -174,6 +174,8 @@ class World:
         match self.scenario.delay:
             case "wide_area":
                 return self._distance[source][target] + random.randrange(20)
+            case "local":
+                return random.randrange(1, 10)
             case "heavy_tail":
                 tail = random.paretovariate(1.2) * 60 if random.random() < 0.15 else 0
                 return min(3_000, int(random.expovariate(1 / 25) + tail)) + 1
