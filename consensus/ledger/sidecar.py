@@ -48,3 +48,13 @@ def check_sidecar(dealing: InputDealing, data: bytes, seats: int) -> Sidecar:
 def input_id(*, sender: bytes, nonce: int, index: int, era: int, bits: int) -> bytes:
     """The name of a dealt input: known to the sender before he deals. `sender` is his Ed25519 key."""
     return H("octra.input", encode((sender, nonce, index, era, bits)))
+
+
+def box_context(chain: bytes, input_name: bytes, seat: int) -> bytes:
+    """What a box is bound to, so that it opens for one seat, one input and one chain. Seats count from 0."""
+    return b"octra.deal.box" + chain + input_name + bytes([seat])
+
+
+def share_context(chain: bytes, request: bytes, seat: int) -> bytes:
+    """What the box with a seat's share of a private opening is bound to."""
+    return b"octra.open.box" + chain + request + bytes([seat])
