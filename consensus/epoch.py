@@ -8,7 +8,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from octra.codec import encode
-from octra.consensus.fields import U8, U16, U32, U63, Hash32
+from octra.consensus.fields import U8, U32, U63, Hash32
 from octra.consensus.limits import SLOTS
 from octra.crypto.hash import H
 from octra.primitives import NodeId
@@ -64,10 +64,13 @@ class EpochRecord(Struct, frozen=True, array_like=True):
     state_root: Hash32
     close_time_ms: U63
     beacon: Hash32
+    beacon_signature: bytes  # 48 bytes; empty while the beacon is derived from the coin
     seats_next: tuple[Hash32, ...]
     coin_group_key_next: bytes
+    coin_commitments_next: Hash32
+    seats_after_next: tuple[Hash32, ...]
     registered_root: Hash32
-    registered_count: U16
+    scores_id: Hash32
     params_id: Hash32
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octra.codec import encode
+from octra.consensus.checkpoint import Validator, registered_root
 from octra.consensus.epoch import Committee, EpochRecord
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import fees
@@ -23,11 +23,21 @@ def genesis_record(genesis: Genesis) -> EpochRecord:
         state_root=EMPTY_ROOT,
         close_time_ms=genesis.time_ms,
         beacon=H("octra.beacon", genesis.chain),
+        beacon_signature=b"",
         seats_next=tuple(validator.node_id for validator in genesis.validators),
         coin_group_key_next=genesis.coin.group_key,
-        registered_root=merkle_root([encode(validator) for validator in genesis.validators]),
-        registered_count=len(genesis.validators),
+        coin_commitments_next=merkle_root(list(genesis.coin.share_keys)),
+        seats_after_next=tuple(validator.node_id for validator in genesis.validators),
+        registered_root=registered_root(registered_of(genesis)),
+        scores_id=EMPTY_ROOT,
         params_id=EMPTY_ROOT,
+    )
+
+
+def registered_of(genesis: Genesis) -> tuple[Validator, ...]:
+    """The registered validators in the order of their node ids: those who sign checkpoints."""
+    return tuple(
+        sorted((Validator(v.node_id, v.bls_key) for v in genesis.validators), key=lambda validator: validator.node)
     )
 
 

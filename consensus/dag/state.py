@@ -94,6 +94,10 @@ class DagState:
         """Highest round that q seats have reached in our DAG."""
         return self.store.quorum_round
 
+    def holds(self, id: bytes) -> bool:
+        """Is the vertex in the DAG or waiting for a link? Only such vertices are worth storing."""
+        return id in self.store or id in self.store.waiting
+
     @property
     def lag_rounds(self) -> int:
         """How far f + 1 seats are ahead of us."""

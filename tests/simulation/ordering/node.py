@@ -207,7 +207,7 @@ class SimNode:
 
     def _keep(self, vertex: Vertex) -> None:
         """Store what the core keeps; what it refused to hold must not fill the disk."""
-        if vertex.id in self.state.store or vertex.id in self.state.store.waiting:
+        if self.state.holds(vertex.id):
             self.disk.keep(vertex)
 
     def perform(self, effect: Effect) -> None:
