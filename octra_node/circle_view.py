@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from octra.consensus.ledger.blobs import read_code
 from octra.storage.state import StateReader
 
 
@@ -14,7 +15,8 @@ class StateCircles:
         self._state = state
 
     def code(self, code_hash: bytes) -> bytes | None:
-        raise NotImplementedError
+        """The code with this SHA-256."""
+        return read_code(self._state, code_hash)
 
     def get(self, circle: bytes, key: bytes) -> bytes | None:
         """One of the Circle's keys."""

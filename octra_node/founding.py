@@ -80,7 +80,7 @@ def found(
     say(f"dealing the network key (set {plan.parameters}) to {plan.validators} seats")
     parameters = params.get(plan.parameters, allow_insecure=True)
     key = dealer.deal(parameters, os.urandom(32), plan.validators)
-    evaluation = wire.encode(key.evaluation)
+    evaluation = wire.encode_evaluation_key(key.evaluation)
     genesis = chain.check(
         chain.Genesis(
             version=1,
@@ -98,7 +98,7 @@ def found(
             ),
             accounts=_accounts(seed, accounts),
             coin=chain.GenesisCoin("dealt", coin_secret.public(), tuple(share.public() for share in coin_shares)),
-            key=chain.GenesisKey("dealer", plan.parameters, key.public.key_id, H("octra.fhe.eval", evaluation)),
+            key=chain.GenesisKey("dealer", plan.parameters, key.key_id, H("octra.fhe.eval", evaluation)),
             epoch_ms=plan.epoch_ms,
             legacy_signing=True,
         )

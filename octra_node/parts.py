@@ -9,6 +9,7 @@ from octra.consensus.epoch import Committee
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.params import LedgerParams
 from octra.consensus.ports import CircleEngine
+from octra.consensus.threshold_math import ThresholdMath
 from octra.node.config import Config
 from octra.node.home import NodeKeys
 from octra.node.p2p.router import Router
@@ -51,3 +52,4 @@ class Parts:
     stores: Stores
     router: Router
     engine: CircleEngine
+    math: ThresholdMath

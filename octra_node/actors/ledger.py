@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from octra.codec import decode, encode
-from octra.consensus.batch import Batch as BatchFrame
 from octra.consensus.batch import admit_batch, split_transactions
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
 from octra.consensus.events import Executed
-from octra.consensus.ledger import keys as state_keys
+from octra.consensus.evidence import decode_evidence, judge
 from octra.consensus.ledger.receipts import FAILED, PENDING, Receipt, Settlement
-from octra.consensus.ledger.records import Clock
-from octra.consensus.ledger.state import load
-from octra.consensus.ledger.transactions import Transaction, admit_all
-from octra.consensus.ledger.transition import LedgerBatch, LedgerCommit, Outcome, apply_commit, seal_circle_records
-from octra.crypto.hash import EMPTY_ROOT, merkle_root
+from octra.consensus.ledger.transactions import Unchecked, decode_item
+from octra.consensus.ledger.transition import (
+    LedgerBatch,
+    LedgerCommit,
+    Outcome,
+    SeatFault,
+    apply_commit,
+    seal_circle_records,
+)
+from octra.crypto.hash import EMPTY_ROOT, H
 from octra.errors import InvalidInput, Unavailable
+from octra.node.accounts import accounts_of
 from octra.node.actors.messages import BatchHeld, Committed, EpochBegan, Execute, FetchedBatch, RootCertified
 from octra.node.actors.ref import ActorCode, Context
 from octra.node.circle_view import StateCircles
@@ -30,7 +36,6 @@ from octra.node.parts import Parts
 from octra.storage.blocks import CommitRow, TxPlace, TxStatus
 from octra.storage.kv import Batch, Family
 
-ADMITTED_MAX = 256  # decoded batches kept for execution: what the mempool checked need not be checked again
 FETCH_MS, RETRY_S = 2_000, 0.2
 PRUNE_EVERY = 64  # heights
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
@@ -38,29 +43,12 @@ STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
 Message = Execute | BatchHeld | RootCertified
 
 
-class Admitted:
-    """Transactions of checked batches, shared by mempool and ledger of one node."""
-
-    def __init__(self) -> None:
-        self._batches: OrderedDict[bytes, tuple[Transaction, ...]] = OrderedDict()
-
-    def put(self, batch_id: bytes, transactions: Sequence[Transaction]) -> None:
-        """Remember what was just checked."""
-        self._batches[batch_id] = tuple(transactions)
-        if len(self._batches) > ADMITTED_MAX:
-            self._batches.popitem(last=False)
-
-    def get(self, batch_id: bytes) -> tuple[Transaction, ...] | None:
-        """The checked transactions, if still remembered."""
-        return self._batches.get(batch_id)
-
-
 class LedgerActor:
     """One block at a time, in order. A block waits here until the bytes of its batches are held."""
 
-    def __init__(self, parts: Parts, admitted: Admitted, watchers: Sequence[ActorCode]) -> None:
+    def __init__(self, parts: Parts, watchers: Sequence[ActorCode]) -> None:
         self._facts, self._stores, self._engine, self._router = parts.facts, parts.stores, parts.engine, parts.router
-        self._admitted, self._watchers = admitted, watchers
+        self._math, self._watchers = parts.math, watchers
         self._waiting: deque[Execute] = deque()
         self._fetching: set[bytes] = set()
         self.certified_height = 0
@@ -97,28 +85,33 @@ class LedgerActor:
             if data is None:
                 self._fetch(matured.id)
                 return False
-            transactions = self._transactions(matured.id, data)
-            if transactions:
-                batches.append(LedgerBatch(matured.author, transactions))
+            batches.append(LedgerBatch(matured.author, self._items(data)))
         commit = LedgerCommit(
             height=draft.height,
             leader_round=draft.leader_round,
             time_ms=draft.time_ms,
             coin=draft.coin,
             batches=tuple(batches),
-            evidence=draft.evidence,
+            evidence=tuple(self._judged(draft.evidence)),
         )
         state = self._stores.state
-        epoch_before = self._epoch()
         # In a thread: Circle calls wait for another process, and the write waits for the disk.
         outcome, header = await asyncio.to_thread(self._apply, commit, draft, order.snapshot)
         assert state.head is not None
         self._ordering.tell(Executed(header.height, header.block_id, header.state_root))
         settled = tuple(item.tx for item in outcome.settlements)
-        told = Committed(header.height, header.epoch, header.time_ms, tuple(r.tx for r in outcome.receipts), settled)
+        told = Committed(
+            height=header.height,
+            epoch=header.epoch,
+            time_ms=header.time_ms,
+            transactions=tuple(receipt.tx for receipt in outcome.receipts),
+            settled=settled,
+            batches=tuple(matured.id for matured in draft.batches),
+            skipped=tuple((one.tx, (one.code, one.detail)) for one in outcome.skipped if one.tx),
+        )
         for watcher in self._watchers:
             await self._context.ref(watcher).tell_all([told])
-        if header.epoch > epoch_before:
+        if outcome.facts.epoch_started:
             began = EpochBegan(header.epoch, header.height - 1)
             self._ordering.tell(began)
             for watcher in self._watchers:
@@ -133,22 +126,22 @@ class LedgerActor:
     def _apply(self, commit: LedgerCommit, draft: CommitDraft, snapshot: bytes | None) -> tuple[Outcome, BlockHeader]:
         state, blocks = self._stores.state, self._stores.blocks
         view = StateCircles(state)
-        outcome = apply_commit(state, view, commit, self._engine, self._facts.params)
+        outcome = apply_commit(state, view, commit, self._engine, self._facts.params, self._math)
         parent = EMPTY_ROOT if draft.height == 1 else self._block_id(draft.height - 1)
         unrooted = BlockHeader(
             version=1,
             chain_id=self._facts.genesis.chain_id,
             height=draft.height,
-            epoch=outcome.clock.epoch,
+            epoch=outcome.facts.epoch,
             leader=draft.leader,
             time_ms=draft.time_ms,
             parent=parent,
-            tx_root=merkle_root([receipt.tx for receipt in outcome.receipts]),
-            receipts_root=outcome.receipts_root,
+            tx_root=outcome.facts.transactions_root,
+            receipts_root=outcome.facts.receipts_root,
             state_root=EMPTY_ROOT,
             coin=draft.coin,
             ordering_id=draft.ordering_id,
-            tx_count=len(outcome.receipts),
+            tx_count=outcome.facts.transaction_count,
         )
         header = unrooted
 
@@ -159,7 +152,7 @@ class LedgerActor:
             vertices = tuple(vertex.id for vertex in draft.vertices)
             counted = tuple((matured.id, matured.count) for matured in draft.batches)
             blocks.put_commit(batch, draft.height, CommitRow(encode(header), vertices, counted))
-            self._put_transactions(batch, commit, outcome)
+            self._put_transactions(batch, draft, commit, outcome)
             if snapshot is not None:
                 batch.put(Family.META, b"ordering", snapshot)
             for digest, data in outcome.blobs.items():
@@ -172,59 +165,59 @@ class LedgerActor:
             outcome.circle_writes,
             lambda roots: seal_circle_records(outcome, roots),
             rows,
-            epoch=outcome.clock.epoch,
+            epoch=outcome.facts.epoch,
             leader=draft.leader,
         )
         return outcome, header
 
-    def _put_transactions(self, batch: Batch, commit: LedgerCommit, outcome: Outcome) -> None:
-        by_id = {transaction.id: transaction for group in commit.batches for transaction in group.transactions}
+    def _put_transactions(self, batch: Batch, draft: CommitDraft, commit: LedgerCommit, outcome: Outcome) -> None:
+        """Receipts, and the places by which transactions and accounts are found again."""
+        places: dict[bytes, tuple[int, Unchecked]] = {}
+        position = 0
+        for group, matured in zip(commit.batches, draft.batches, strict=True):
+            for offset, item in enumerate(group.transactions):
+                try:
+                    unchecked = decode_item(item)
+                except InvalidInput:
+                    continue
+                places.setdefault(unchecked.id, (position + offset, unchecked))
+            position += matured.count
         for receipt in outcome.receipts:
-            transaction = by_id[receipt.tx]
-            place = TxPlace(receipt.height, receipt.index, STATUS.get(receipt.status, TxStatus.OK))
-            accounts = () if transaction.op.node_op else transaction.accounts()
-            self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts)
+            index, unchecked = places[receipt.tx]
+            place = TxPlace(receipt.height, index, STATUS.get(receipt.status, TxStatus.OK))
+            self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts_of(unchecked))
         for settlement in outcome.settlements:
-            self._settle(batch, settlement, outcome.receipts)
+            self._settle(batch, settlement, {r.tx: (places[r.tx][0], r) for r in outcome.receipts})
 
-    def _settle(self, batch: Batch, settlement: Settlement, fresh: Sequence[Receipt]) -> None:
-        """The pending transaction has ended: its row and receipt say so from now on."""
-        status = STATUS.get(settlement.status, TxStatus.OK)
-        own = next((receipt for receipt in fresh if receipt.tx == settlement.tx), None)
-        place = self._stores.blocks.transaction_place(settlement.tx)
-        if own is not None:
-            place = TxPlace(own.height, own.index, status)
-        if place is None:
+    def _settle(self, batch: Batch, settlement: Settlement, fresh: Mapping[bytes, tuple[int, Receipt]]) -> None:
+        """The pending transaction has ended: its row says so from now on, its receipt stays as it was."""
+        blocks = self._stores.blocks
+        if settlement.tx in fresh:
+            index, receipt = fresh[settlement.tx]
+            height, data = receipt.height, encode(receipt)
+        elif (place := blocks.transaction_place(settlement.tx)) is not None:
+            height, index = place.height, place.index
+            data = blocks.receipt(height, index) or b""
+        else:
             return
-        ended = TxPlace(place.height, place.index, status)
-        data = encode(own) if own else self._stores.blocks.receipt(place.height, place.index)
-        assert data is not None
-        self._stores.blocks.put_transaction(batch, settlement.tx, ended, data)
+        ended = TxPlace(height, index, STATUS.get(settlement.status, TxStatus.OK))
+        blocks.put_transaction(batch, settlement.tx, ended, data)
         batch.put(Family.SETTLEMENT, settlement.tx, encode(settlement))
 
-    def _transactions(self, batch_id: bytes, data: bytes) -> tuple[Transaction, ...]:
-        """The batch's transactions; none if one of them breaks a static rule, which voids the batch everywhere."""
-        known = self._admitted.get(batch_id)
-        if known is not None:
-            return known
-        try:
-            frame: BatchFrame = admit_batch(data, self._facts.committee)
-            rules = self._facts.params.static_rules(None)
-            found = tuple(admit_all([bytes(item) for item in split_transactions(frame)], rules))
-        except InvalidInput as error:
-            self._context.log.warning("a matured batch is void", error=type(error).__name__)
-            found = ()
-        self._admitted.put(batch_id, found)
-        return found
+    def _items(self, data: bytes) -> tuple[bytes, ...]:
+        """The items of a matured batch. Its framing was attested, so a fault in it is nobody's but ours."""
+        return tuple(bytes(item) for item in split_transactions(admit_batch(data, self._facts.committee)))
+
+    def _judged(self, proofs: Sequence[bytes]) -> Iterator[SeatFault]:
+        """Evidence that holds: whose fault it proves. What does not hold is ignored by every node alike."""
+        for proof in proofs:
+            with contextlib.suppress(InvalidInput):
+                yield SeatFault(judge(decode_evidence(proof), self._facts.committee), H("octra.evidence", proof))
 
     def _block_id(self, height: int) -> bytes:
         row = self._stores.blocks.commit(height)
         assert row is not None
         return decode(row.header, BlockHeader).block_id
-
-    def _epoch(self) -> int:
-        clock = load(self._stores.state, state_keys.CLOCK, Clock)
-        return clock.epoch if clock else 0
 
     def _certified(self, height: int) -> None:
         if height > self.certified_height:

@@ -63,6 +63,8 @@ class Committed:
     time_ms: int
     transactions: tuple[bytes, ...]  # ids executed in it
     settled: tuple[bytes, ...]  # ids of earlier ones that ended in it
+    batches: tuple[bytes, ...]  # ids of the batches it executed
+    skipped: tuple[tuple[bytes, tuple[int, str]], ...]  # transactions that could not run: (id, (code, reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from octra.errors import Corrupt, Unavailable
 from octra.node.actors.messages import EpochBegan, Execute, RootCertified, WantBatch, WantCheck
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
 from octra.node.p2p.messages import IdList, OrderingMessage, RangeAnswer, RangeRequest, VertexList
-from octra.node.p2p.router import Incoming, LinkGone, body_size_max
+from octra.node.p2p.short import Incoming, LinkGone, body_size_max
 from octra.node.p2p.transport import Lane
 from octra.node.parts import Parts
 from octra.primitives import NodeId

@@ -243,6 +243,10 @@ class Supervisor:
         """Ask `run` to stop all actors, last started first, and return."""
         self._shutdown.set()
 
+    async def stopping(self) -> None:
+        """Return once the node is to stop, by request or by a failed actor."""
+        await self._shutdown.wait()
+
     async def run(self, *, grace_ms: int = 10_000) -> None:
         """Start all actors and keep them running; raises `StopNode` when one of them forbids going on."""
         async with asyncio.TaskGroup() as group:

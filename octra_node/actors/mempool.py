@@ -1,0 +1,282 @@
+"""Admits transactions, makes own batches, keeps and checks those of others."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from octra.codec import decode, encode
+from octra.consensus import limits
+from octra.consensus.batch import admit_batch, batch_id, make_batch, split_transactions
+from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
+from octra.consensus.ledger import fees
+from octra.consensus.ledger.errors import InvalidTransaction
+from octra.consensus.ledger.mempool import Pool
+from octra.consensus.ledger.transactions import Transaction, admit, decode_item
+from octra.consensus.ledger.transition import clock_of
+from octra.crypto.hash import H
+from octra.errors import InvalidInput, Unavailable
+from octra.node.actors.messages import Committed, EpochBegan, FetchedBatch, RootCertified, Submit, WantBatch, WantCheck
+from octra.node.actors.ref import ActorCode, Context, RefusalCode
+from octra.node.p2p.messages import MempoolMessage, TransactionList
+from octra.node.p2p.short import Incoming
+from octra.node.p2p.transport import Lane, Sent
+from octra.node.parts import Parts
+from octra.primitives import NodeId
+from octra.storage.kv import Batch
+
+DAG_EPOCH = 0
+BATCH_MS = 40  # a transaction waits at most so long for company
+BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
+FETCH_MS = 2_000
+OWN_OPEN_MAX = 64  # own batches without a block; more would only wait in the DAG
+SEEN_MAX = 4_096
+FORWARD_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTick:
+    """Look whether a batch is due."""
+
+
+@dataclass(slots=True)
+class _OwnBatch:
+    ids: tuple[bytes, ...]
+    round_trips: int = 0
+
+
+Message = Submit | WantBatch | WantCheck | FetchedBatch | Committed | EpochBegan | RootCertified | Incoming | BatchTick
+
+
+class MempoolActor:
+    """The pool of this node, and the bytes of all batches."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
+        self.pool = Pool()
+        self._own: dict[bytes, _OwnBatch] = {}
+        self._waiting: list[tuple[Submit, bytes]] = []  # answered once their transaction lies in a stored batch
+        self._asked: set[bytes] = set()
+        self._verdicts: OrderedDict[bytes, int | None] = OrderedDict()
+        self._sequence = 0
+        self._tick_set = False
+
+    async def start(self, context: Context) -> None:
+        """Bring back own batches that no block has executed: their transactions were acknowledged."""
+        self._context, self._ordering = context, context.ref(ActorCode.ORDERING)
+        self._epoch = clock_of(self._stores.state).epoch
+        if self._facts.seat is None:
+            return
+        for id, data in self._stores.blocks.batches(DAG_EPOCH):
+            batch = admit_batch(data, self._facts.committee)
+            if batch.author != self._facts.seat:
+                continue
+            self._sequence = max(self._sequence, batch.sequence)
+            items = [bytes(item) for item in split_transactions(batch)]
+            ids = tuple(decode_item(item).id for item in items)
+            if all(self._stores.blocks.transaction_place(tx_id) is not None for tx_id in ids):
+                continue
+            self._own[id] = _OwnBatch(ids)
+            await self._ordering.tell_all([OwnBatchReady(id, len(items), len(data))])
+        if self._own:
+            context.log.info("own batches without a block are offered again", count=len(self._own))
+
+    async def stop(self, deadline_ms: int) -> None:
+        """Put what waits into a last batch, so that a restart finds it."""
+        self._make_batches()
+
+    async def receive(self, batch: Sequence[Message]) -> None:
+        """Handle what waited, then make a batch when one is due."""
+        for message in batch:
+            with self._context.guard(message):
+                self._handle(message)
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case Submit():
+                self._submit(message)
+            case BatchTick():
+                self._tick_set = False
+                self._make_batches()
+            case WantCheck(id):
+                self._check(id)
+            case WantBatch(id, peer):
+                self._want(id, peer)
+            case FetchedBatch(id, data):
+                self._asked.discard(id)
+                if batch_id(data) == id:
+                    self._keep(data)
+            case Incoming():
+                self._incoming(message)
+            case Committed():
+                self._committed(message)
+            case EpochBegan(epoch, _):
+                self._epoch = epoch
+                self.pool.expire(epoch, self._context.clock.wall_ms())
+            case RootCertified():
+                pass
+
+    # --- transactions ---
+
+    def _submit(self, message: Submit) -> None:
+        unchecked = decode_item(message.item)
+        if self.pool.get(unchecked.id) is not None or self._stores.blocks.transaction_place(unchecked.id) is not None:
+            message.reply(unchecked.id)  # the same bytes again: the same answer
+            return
+        if self._facts.seat is None:
+            self._add(message.item)
+            self._forward([message.item])
+            message.reply(unchecked.id)
+            return
+        self._add(message.item)
+        self._waiting.append((message, unchecked.id))
+        self._schedule()
+
+    def _add(self, item: bytes) -> Transaction:
+        """Admit to the pool; raises the rule that forbids it."""
+        params = self._facts.params
+        transaction = admit(item, params.static_rules(self._epoch))
+        self.pool.add(transaction, max(1, fees.minimum_fee(transaction.op, params.prices)), self._stores.state)
+        return transaction
+
+    def _forward(self, items: Sequence[bytes]) -> None:
+        """A node without a seat hands what it admitted to the seat that the sender's route names, or the next."""
+        seats = self._facts.committee.seats
+        for item in items:
+            first = int.from_bytes(H("octra.route", item)[:4], "big") % len(seats)
+            body = encode(TransactionList((item,)))
+            for offset in range(len(seats)):
+                peer = seats[(first + offset) % len(seats)]
+                if (
+                    self._router.tell(peer, Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.TRANSACTIONS, body)
+                    is Sent.ACCEPTED
+                ):
+                    break
+
+    # --- own batches ---
+
+    def _schedule(self) -> None:
+        if not self._tick_set:
+            self._tick_set = True
+            self._context.timer(self._context.clock.monotonic_ms() + BATCH_MS, BatchTick())
+
+    def _make_batches(self) -> None:
+        seat = self._facts.seat
+        assert seat is not None
+        while len(self._own) < OWN_OPEN_MAX:
+            taken = self.pool.take(limits.BATCH_TX_MAX, BATCH_ITEM_BYTES)
+            if not taken:
+                break
+            self._sequence += 1
+            data = make_batch(self._facts.committee.anchor, seat, self._sequence, [one.item for one in taken])
+            id = batch_id(data)
+            self._own[id] = _OwnBatch(tuple(one.id for one in taken))
+            self._store(id, data)
+            self._router.broadcast(Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.BATCH, data)
+            self._ordering.tell(OwnBatchReady(id, len(taken), len(data)))
+        still_waiting = []
+        stored = {tx_id for own in self._own.values() for tx_id in own.ids} if self._waiting else set()
+        for message, tx_id in self._waiting:
+            if tx_id in stored:
+                message.reply(tx_id)
+            else:
+                still_waiting.append((message, tx_id))
+        self._waiting = still_waiting
+        if self._waiting:
+            self._schedule()
+
+    def _committed(self, message: Committed) -> None:
+        for id in message.batches:
+            own = self._own.pop(id, None)
+            if own is not None:
+                self._close(own, message)
+        self.pool.executed(message.transactions)
+        if self._waiting:
+            self._make_batches()
+
+    def _close(self, own: _OwnBatch, message: Committed) -> None:
+        """An own batch is executed: what it held and the block skipped leaves the pool with its reason."""
+        skipped = dict(message.skipped)
+        for tx_id in own.ids:
+            if tx_id in skipped:
+                code, reason = skipped[tx_id]
+                self.pool.depart(tx_id, code, reason, self._context.clock.wall_ms(), dropped=False)
+
+    # --- batches of others ---
+
+    def _incoming(self, message: Incoming) -> None:
+        match message.message:
+            case MempoolMessage.BATCH:
+                self._keep(message.body)
+            case MempoolMessage.FETCH_BATCH:
+                data = self._stores.blocks.batch(message.body)
+                if data is None:
+                    message.refuse(RefusalCode.NOT_FOUND)
+                else:
+                    message.reply(data)
+            case MempoolMessage.TRANSACTIONS:
+                for item in decode(message.body, TransactionList).items:
+                    try:
+                        self._add(item)
+                    except InvalidTransaction:
+                        continue  # the node that forwarded it may know an older state
+                if self._facts.seat is not None:
+                    self._schedule()
+            case _:
+                message.refuse(RefusalCode.UNKNOWN)
+
+    def _keep(self, data: bytes) -> None:
+        """Store a batch whose form is right, and tell who waits for it."""
+        id = batch_id(data)
+        batch = admit_batch(data, self._facts.committee)
+        if not self._stores.blocks.has_batch(id):
+            self._store(id, data)
+        self._told_stored(id, batch.author, len(split_transactions(batch)), len(data))
+
+    def _store(self, id: bytes, data: bytes) -> None:
+        rows = Batch()
+        self._stores.blocks.put_batch(rows, DAG_EPOCH, id, data)
+        self._stores.kv.write(rows, durable=False)
+
+    def _told_stored(self, id: bytes, author: int, count: int, size: int) -> None:
+        self._ordering.tell(BatchStored(id, author, count, size))
+
+    def _want(self, id: bytes, peer: NodeId) -> None:
+        data = self._stores.blocks.batch(id)
+        if data is not None:
+            self._keep(data)
+        elif id not in self._asked:
+            self._asked.add(id)
+            self._context.spawn(self._fetch(id, peer))
+
+    async def _fetch(self, id: bytes, peer: NodeId) -> None:
+        try:
+            data = await self._router.ask(
+                peer, ActorCode.MEMPOOL, MempoolMessage.FETCH_BATCH, id, timeout_ms=FETCH_MS, lane=Lane.DATA
+            )
+        except Unavailable:
+            self._asked.discard(id)  # the core asks somebody else
+            return
+        self._context.ref(ActorCode.MEMPOOL).tell(FetchedBatch(id, data))
+
+    def _check(self, id: bytes) -> None:
+        """The static check of every transaction; the ordering hears the index of the first bad one, or None."""
+        if id in self._verdicts:
+            self._ordering.tell(BatchChecked(id, self._verdicts[id]))
+            return
+        data = self._stores.blocks.batch(id)
+        if data is None:
+            return
+        rules = self._facts.params.static_rules(None)
+        verdict: int | None = None
+        for index, item in enumerate(split_transactions(admit_batch(data, self._facts.committee))):
+            try:
+                admit(bytes(item), rules)
+            except InvalidInput:
+                verdict = index
+                break
+        self._verdicts[id] = verdict
+        if len(self._verdicts) > SEEN_MAX:
+            self._verdicts.popitem(last=False)
+        self._ordering.tell(BatchChecked(id, verdict))

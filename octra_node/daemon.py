@@ -1,0 +1,230 @@
+"""The composition root: builds the parts of a node, joins them, and runs them until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from octra import __version__
+from octra.circles.executor import ExecutorPool
+from octra.consensus.events import PeerConnected
+from octra.consensus.genesis import Genesis
+from octra.consensus.ledger.genesis_state import genesis_writes
+from octra.consensus.threshold_math import ThresholdMath
+from octra.errors import InvalidInput
+from octra.hfhe import params as fhe_params
+from octra.node import chain, config, home, logs
+from octra.node.actors.ledger import LedgerActor
+from octra.node.actors.mempool import MempoolActor
+from octra.node.actors.ordering import OrderingActor
+from octra.node.actors.ref import ActorCode
+from octra.node.actors.supervisor import Blame, Supervisor
+from octra.node.clock import LoopClock
+from octra.node.p2p.endpoint import Endpoint
+from octra.node.p2p.handshake import Identity, Status
+from octra.node.p2p.hello import Hello
+from octra.node.p2p.hello import Role as WireRole
+from octra.node.p2p.peers import PeersActor, connect_peers
+from octra.node.p2p.router import Router
+from octra.node.p2p.short import Incoming
+from octra.node.parts import Facts, Parts, Stores
+from octra.primitives import NodeId
+from octra.storage import space
+from octra.storage.blocks import BlockStore
+from octra.storage.kv import Batch
+from octra.storage.rocks import open_rocks
+from octra.storage.sign_log import SignLog
+from octra.storage.state import StateStore
+from octra.storage.write_queue import WriteQueue
+
+WIRE_ROLE = {
+    config.Role.LIGHT: WireRole.LIGHT,
+    config.Role.STANDARD: WireRole.STANDARD,
+    config.Role.BOOTSTRAP: WireRole.BOOTSTRAP,
+}
+MAILBOX_BYTES = 64 * 1024 * 1024
+
+
+def run(directory: Path, passphrase: str | None = None) -> None:
+    """Run the node of `directory` until SIGTERM or SIGINT. Raises what keeps it from running, one clear error."""
+    settings = config.load(directory)
+    with home.lock(directory):
+        logs.configure(settings.log.level)
+        genesis = home.read_genesis(directory)
+        keys = home.read_keys(directory, passphrase)
+        asyncio.run(_run(directory, settings, genesis, keys))
+
+
+async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys: home.NodeKeys) -> None:
+    committee = chain.committee_of(genesis)
+    facts = Facts(
+        directory=directory,
+        config=settings,
+        genesis=genesis,
+        committee=committee,
+        params=chain.ledger_params_of(genesis),
+        keys=keys,
+        seat=committee.seat_of(keys.node_id),
+    )
+    if settings.node.role is config.Role.LIGHT:
+        from octra.node.light import run_light
+
+        await run_light(facts)
+    else:
+        await _run_full(facts)
+
+
+async def _run_full(facts: Facts) -> None:
+    log = logs.get(node=facts.keys.node_id.hex()[:8])
+    space.require(facts.directory)
+    with open_stores(facts) as stores, contextlib.closing(ExecutorPool()) as engine:
+        head = stores.state.head
+        assert head is not None
+        clock = LoopClock()
+        identity = identity_of(facts, lambda: _status(stores))
+        supervisor = Supervisor(clock, log, blame=_blame(log))
+        async with network(facts, identity, supervisor) as router:
+            key = facts.genesis.key
+            math = ThresholdMath(
+                fhe_params.get(key.parameters, allow_insecure=facts.genesis.is_localnet),
+                key.key_id,
+                len(facts.params.seats),
+            )
+            parts = Parts(facts, stores, router, engine, math)
+            add_actors(parts, supervisor, identity)
+            async with running(supervisor):
+                await router.start()
+                log.info("node started", version=__version__, chain=facts.genesis.chain_id, height=head.height)
+                from octra.node.serving import serving
+
+                async with serving(parts, supervisor):
+                    await until_signalled(supervisor)
+
+
+def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None:
+    """Declare the actors of a full node, those that others lean on first."""
+    from octra.node.actors.seat import SeatActor
+    from octra.node.actors.sync import SyncActor
+
+    watchers = (ActorCode.MEMPOOL, ActorCode.KEYSHARD, ActorCode.SYNC)
+    supervisor.add(
+        ActorCode.LEDGER, lambda: LedgerActor(parts, watchers), critical=True, count_max=100_000, size_max=MAILBOX_BYTES
+    )
+    mempool = supervisor.add(ActorCode.MEMPOOL, lambda: MempoolActor(parts), count_max=100_000, size_max=MAILBOX_BYTES)
+    ordering = supervisor.add(
+        ActorCode.ORDERING, lambda: OrderingActor(parts), critical=True, count_max=100_000, size_max=MAILBOX_BYTES
+    )
+    seat = supervisor.add(ActorCode.KEYSHARD, lambda: SeatActor(parts), count_max=10_000)
+    sync = supervisor.add(ActorCode.SYNC, lambda: SyncActor(parts), count_max=10_000)
+    peers = supervisor.add(
+        ActorCode.PEERS,
+        lambda: PeersActor(identity, parts.router, parts.facts.config.p2p.bootstrap),
+        count_max=4_096,
+    )
+    members = frozenset(parts.facts.committee.seats)
+    parts.router.register_actor(ActorCode.MEMPOOL, mempool)
+    parts.router.register_actor(ActorCode.ORDERING, ordering)
+    parts.router.register_actor(ActorCode.EVALUATOR, seat, allow=lambda peer, _: peer in members)
+    parts.router.register_actor(ActorCode.SYNC, sync)
+    parts.router.set_members(members)
+    connect_peers(parts.router, peers)
+
+    def greet(peer: NodeId, _: Hello) -> None:
+        ordering.tell(PeerConnected(peer))
+
+    parts.router.on_link(up=greet)
+
+
+def identity_of(facts: Facts, status: Callable[[], Status] = Status) -> Identity:
+    """Who this node is towards others."""
+    return Identity(
+        key=facts.keys.node,
+        chain_id=facts.genesis.chain_id,
+        genesis_hash=facts.genesis.chain,
+        role=WIRE_ROLE[facts.config.node.role],
+        software=f"octra {__version__}",
+        status=status,
+    )
+
+
+@contextlib.asynccontextmanager
+async def network(facts: Facts, identity: Identity, supervisor: Supervisor) -> AsyncIterator[Router]:
+    """The router over libp2p. Started by the caller once the actors run; stopped here."""
+    from octra.node.p2p.libp2p import Libp2pCarrier
+
+    log = supervisor.log
+    carrier = Libp2pCarrier(facts.keys.node, facts.config.p2p.listen)
+    endpoint = Endpoint(identity, carrier, supervisor.clock, log)
+    router = Router(endpoint, supervisor.clock, log)
+    try:
+        yield router
+    finally:
+        await router.stop()
+
+
+@contextlib.asynccontextmanager
+async def running(supervisor: Supervisor) -> AsyncIterator[None]:
+    """The supervisor's actors, all started; an actor that stops the node ends the block with its error."""
+    task = asyncio.create_task(supervisor.run())
+    started = asyncio.create_task(supervisor.running.wait())
+    try:
+        await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            yield
+    finally:
+        started.cancel()
+        supervisor.shutdown()
+        await task
+
+
+async def until_signalled(supervisor: Supervisor) -> None:
+    """Return on SIGTERM or SIGINT, or when an actor has stopped the node."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.stopping())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+@contextlib.contextmanager
+def open_stores(facts: Facts) -> Iterator[Stores]:
+    """Open (or begin) the database of a full node; the state of height 0 is that of genesis."""
+    kv = open_rocks(facts.directory / "db")
+    try:
+        writes = WriteQueue(kv)
+        try:
+            state = StateStore(kv, writer=writes)
+            if state.head is None:
+                accounts = {account.address: account.units for account in facts.genesis.accounts}
+                rows = genesis_writes(facts.params, accounts, facts.genesis.time_ms)
+                state.commit(0, rows, {}, lambda roots: (), Batch())
+            signed = SignLog(facts.directory / "journal")
+            try:
+                yield Stores(kv, writes, state, BlockStore(kv), signed)
+            finally:
+                signed.close()
+        finally:
+            writes.close()
+    finally:
+        kv.close()
+
+
+def _status(stores: Stores) -> Status:
+    head = stores.state.head
+    return Status(head.height, head.epoch) if head else Status()
+
+
+def _blame(log: structlog.stdlib.BoundLogger) -> Blame:
+    def blame(message: object, error: InvalidInput) -> None:
+        peer = message.peer.hex()[:8] if isinstance(message, Incoming) else "self"
+        log.debug("message refused", peer=peer, error=type(error).__name__)
+
+    return blame

@@ -1,0 +1,8 @@
+"""Placeholder."""
+
+import contextlib
+
+
+@contextlib.asynccontextmanager
+async def serving(parts, supervisor):
+    yield
