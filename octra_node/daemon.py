@@ -97,8 +97,8 @@ async def _run_full(facts: Facts) -> None:
             )
             parts = Parts(facts, stores, router, engine, math)
             add_actors(parts, supervisor, identity)
+            await router.start()  # before the actors: one of them dials at once; what arrives waits in mailboxes
             async with running(supervisor):
-                await router.start()
                 log.info("node started", version=__version__, chain=facts.genesis.chain_id, height=head.height)
                 from octra.node.serving import serving
 
