@@ -1,0 +1,354 @@
+"""The questions, one function each. JSON-RPC, REST and the pages are skins over these; none of them reads by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from octra.circles.identity import parse_circle
+from octra.codec import encode
+from octra.consensus.ledger import fees, keys, ops
+from octra.consensus.ledger.accounts import check_nonce
+from octra.consensus.ledger.errors import InsufficientBalance
+from octra.consensus.ledger.legacy import LegacyText
+from octra.consensus.ledger.records import Account, Handle, Job, Request
+from octra.consensus.ledger.transactions import (
+    Signed,
+    Unchecked,
+    admit,
+    check_expiry,
+    decode_body,
+    decode_item,
+)
+from octra.consensus.statetree import TreeProof
+from octra.crypto.hash import merkle_path
+from octra.errors import InvalidInput
+from octra.node.rpc.errors import BadRequest, NotFound, UnknownAccount
+from octra.node.rpc.facade import NodeFacade
+from octra.node.rpc.facts import AccountFacts, CircleFacts, EpochFacts, HeightFacts, Level, TransactionFacts
+from octra.node.rpc.reading import StoredView, transaction_facts
+from octra.primitives import parse_address
+from octra.storage.blocks import CertificateKind
+
+WAIT_S_MAX: Final = 25  # below the 30 s that a request may take
+HISTORY_MAX: Final = 10_000  # rows that paging by offset may walk over
+LEVELS: Final = {level.word: level for level in Level}
+
+_NO_SIGNATURE: Final = bytes(64)
+
+
+# --- names from outside ---
+
+
+def parse_id(text: str) -> bytes:
+    """32 bytes of 64 lower-case hex digits; raises `BadRequest`."""
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise BadRequest("an id is 64 lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def parse_level(text: str) -> Level:
+    """A word for how final something must be."""
+    level = LEVELS.get(text)
+    if level is None or level is Level.PENDING:
+        raise BadRequest("a level is ordered, certified or checkpointed")
+    return level
+
+
+# --- accounts and transactions ---
+
+
+def account(facade: NodeFacade, view: StoredView, address: bytes) -> AccountFacts:
+    """The public side of an account; raises `UnknownAccount`."""
+    public, private = view.account(address), view.private(address)
+    if public is None and private is None:
+        raise UnknownAccount
+    public = public or Account()
+    waiting = [decode_item(item).content.nonce for item in facade.pending_of(address)]
+    return AccountFacts(address, public, private, max([_highest_used(public), *waiting]))
+
+
+def transaction(facade: NodeFacade, view: StoredView, tx_id: bytes) -> TransactionFacts:
+    """A transaction in a block, in the pool, or gone; raises `NotFound`."""
+    found = view.transaction(tx_id)
+    if found is not None:
+        return found
+    item = facade.pending_item(tx_id)
+    if item is not None:
+        return transaction_facts(decode_item(item))
+    fate = facade.fate(tx_id)
+    if fate is None:
+        raise NotFound("transaction")
+    return transaction_facts(decode_item(fate.item), fate=fate)
+
+
+def pending(facade: NodeFacade, limit: int) -> list[TransactionFacts]:
+    """Transactions that wait for a block, newest first."""
+    return [transaction_facts(decode_item(item)) for item in facade.pending(limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A part of an account's transactions, newest first. `total` counts at most `HISTORY_MAX`."""
+
+    items: tuple[TransactionFacts, ...]
+    total: int
+    next: tuple[int, int] | None  # (height, index) to go on below
+
+
+def history(view: StoredView, address: bytes, limit: int, before: tuple[int, int] | None = None) -> History:
+    """Executed transactions of an account, from a place on."""
+    rows = view.transactions_of(address, limit + 1, before)
+    more = rows[limit - 1][:2] if len(rows) > limit else None
+    return History(tuple(facts for _, _, facts in rows[:limit]), -1, more)
+
+
+def history_by_offset(view: StoredView, address: bytes, limit: int, offset: int) -> History:
+    """The same by offset, for clients that page so."""
+    rows = view.blocks.account_transactions(address, HISTORY_MAX)
+    chosen = [view.transaction(tx_id) for _, _, tx_id in rows[offset : offset + limit]]
+    found = tuple(facts for facts in chosen if facts is not None)
+    more = rows[offset + limit - 1][:2] if len(rows) > offset + limit else None
+    return History(found, len(rows), more)
+
+
+async def submit(facade: NodeFacade, item: bytes) -> tuple[bytes, Unchecked]:
+    """Take a signed transaction into the pool: its id, known before any block."""
+    unchecked = decode_item(item)
+    if unchecked.content.op.node_op:
+        raise BadRequest("operations of seats are not taken from outside")
+    return await facade.submit(item), unchecked
+
+
+async def wait(facade: NodeFacade, tx_id: bytes, level: Level, timeout_s: float) -> TransactionFacts | None:
+    """The transaction once it has reached the level; `None` when the time is over before."""
+    if not await facade.wait(tx_id, level, min(timeout_s, WAIT_S_MAX)):
+        return None
+    with facade.view() as view:
+        return transaction(facade, view, tx_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What would happen to a transaction now, as far as checks without execution tell."""
+
+    op: ops.Op
+    minimum_fee: int
+    signed: bool
+    error: InvalidInput | None
+
+
+def simulate(facade: NodeFacade, view: StoredView, data: bytes) -> Simulation:
+    """Check a signed item or a bare body: form, chain, expiry, fee, nonce, balance. Nothing is stored or executed."""
+    signed = data[:1] in (b"\x93", b"\x94")
+    if signed:
+        unchecked = decode_item(data)
+    else:
+        unchecked = Unchecked(data, Signed(data, _NO_SIGNATURE), decode_body(data), b"")
+    rules = facade.params.static_rules(None)
+    minimum = rules.minimum_fee(unchecked.content.op)
+    try:
+        if signed:
+            admit(unchecked, rules)
+        content = unchecked.content
+        if not isinstance(content, LegacyText):
+            check_expiry(content.expiry_epoch, view.epoch_now)
+        facts = transaction_facts(unchecked)
+        public = view.account(facts.sender) or Account()
+        check_nonce(public, content.nonce)
+        needed = content.fee + public_amount(content.op)
+        if needed > public.balance:
+            raise InsufficientBalance(needed, public.balance)
+    except InvalidInput as error:
+        return Simulation(unchecked.content.op, minimum, signed, error)
+    return Simulation(unchecked.content.op, minimum, signed, None)
+
+
+def public_amount(op: ops.Op) -> int:
+    """Units that leave the sender's public balance, the fee apart."""
+    match op:
+        case ops.Transfer() | ops.Burn() | ops.Encrypt():
+            return op.amount
+        case ops.MultiTransfer():
+            return sum(item.amount for item in op.items)
+        case ops.CircleCall():
+            return op.value
+        case ops.CircleDeploy() | ops.CircleUpgrade():
+            return op.rent
+        case _:
+            return 0
+
+
+# --- blocks and epochs ---
+
+
+def block(view: StoredView, height: int) -> tuple[HeightFacts, list[TransactionFacts]]:
+    """A block with its transactions; raises `NotFound`."""
+    facts = view.block(height)
+    if facts is None:
+        raise NotFound("height")
+    return facts, view.transactions_in(height)
+
+
+def epoch(view: StoredView, number: int) -> EpochFacts:
+    """An epoch that has begun; raises `NotFound`."""
+    facts = view.epoch(number)
+    if facts is None:
+        raise NotFound("epoch")
+    return facts
+
+
+def epochs(view: StoredView, limit: int, before: int | None = None) -> list[EpochFacts]:
+    """The newest epochs first. An epoch may have had no block of its own when the network stood still."""
+    newest = view.epoch_now if before is None else min(before - 1, view.epoch_now)
+    found = (view.epoch(number) for number in range(newest, max(-1, newest - limit), -1))
+    return [facts for facts in found if facts is not None]
+
+
+# --- encrypted values, Circles ---
+
+
+def handle(view: StoredView, name: bytes) -> Handle:
+    """An encrypted value; raises `NotFound`."""
+    found = view.handle(name)
+    if found is None:
+        raise NotFound("handle")
+    return found
+
+
+def job(view: StoredView, name: bytes) -> Job:
+    """An evaluation job; raises `NotFound`. Settled jobs leave the state after a while."""
+    found = view.job(name)
+    if found is None:
+        raise NotFound("job")
+    return found
+
+
+def request(view: StoredView, name: bytes) -> tuple[Request, list[tuple[int, bytes]]]:
+    """An opening request with the shares that seats have given; raises `NotFound`."""
+    found = view.request(name)
+    if found is None:
+        raise NotFound("request")
+    return found, view.shares(name)
+
+
+def circle(view: StoredView, circle_id: bytes) -> CircleFacts:
+    """The public part of a Circle; raises `NotFound`."""
+    found = view.circle(circle_id)
+    if found is None:
+        raise NotFound("Circle")
+    return found
+
+
+# --- fees ---
+
+_LEGACY_FEES: Final = {
+    "standard": fees.base_fee(ops.Transfer(bytes(32), 1)),
+    "circle_call": fees.base_fee(ops.CircleCall(bytes(33), "m", b"\x90", 0, 1)),
+    "deploy_circle": fees.DEPLOY_PRICE,
+}
+
+
+def minimum_fee(facade: NodeFacade, op_type: str) -> int:
+    """The smallest fee ceiling of an operation by its name; that of a transfer for a name that is not known."""
+    prices, work = facade.params.prices, facade.params.prices.work
+    match op_type:
+        case "encrypt":
+            return fees.minimum_fee(ops.Encrypt(1), prices)
+        case "decrypt":
+            return fees.minimum_fee(ops.Decrypt(1), prices)
+        case "collect":
+            return fees.minimum_fee(ops.Collect(), prices)
+        case "private_transfer" | "stealth":
+            return fees.base_fee(ops.Encrypt(1)) + prices.work_units(work.transfer)
+        case _:
+            return _LEGACY_FEES.get(op_type, _LEGACY_FEES["standard"])
+
+
+# --- proofs ---
+
+
+@dataclass(frozen=True, slots=True)
+class StateProof:
+    """A state value with all that a light node needs to believe it, except the committee that it knows already."""
+
+    kind: str
+    key: bytes
+    value: bytes | None
+    proof: TreeProof
+    height: int
+    state_root: bytes
+    header: bytes | None  # BlockHeader of that height
+    certificate: bytes | None
+    checkpoint: bytes | None  # the newest, if it is for this very height
+
+
+def prove(facade: NodeFacade, view: StoredView, kind: str, name: str, height: int | None = None) -> StateProof:
+    """Prove a part of the state: at a height, or at the newest certified one that is still held."""
+    key = state_key(kind, name)
+    at = height if height is not None else max(0, min(view.height, view.certified))
+    proven = view.prove(key, at)
+    commit = view.blocks.commit(at)
+    checkpoint = next(
+        (data for _, h, data in view.blocks.latest_certificates(CertificateKind.CHECKPOINT, 8) if h == at), None
+    )
+    return StateProof(
+        kind=kind,
+        key=key,
+        value=proven.value,
+        proof=proven.proof,
+        height=at,
+        state_root=proven.root,
+        header=None if commit is None else commit.header,
+        certificate=facade.certificate(at),
+        checkpoint=checkpoint,
+    )
+
+
+def state_key(kind: str, name: str) -> bytes:
+    """Key of the global state for a kind of thing and its printed name; raises `BadRequest` or the name's own error."""
+    match kind:
+        case "account":
+            return keys.account(parse_address(name))
+        case "private":
+            return keys.private(parse_address(name))
+        case "handle":
+            return keys.handle(parse_id(name))
+        case "circle":
+            return keys.circle(parse_circle(name))
+        case _:
+            raise BadRequest("a proof is of an account, private, handle, circle or transaction")
+
+
+@dataclass(frozen=True, slots=True)
+class InclusionProof:
+    """A transaction's place under the transaction root of its block."""
+
+    height: int
+    index: int
+    count: int
+    path: tuple[bytes, ...]
+    header: bytes
+    certificate: bytes | None
+
+
+def prove_transaction(facade: NodeFacade, view: StoredView, tx_id: bytes) -> InclusionProof:
+    """Prove that a transaction was executed; raises `NotFound`."""
+    found = view.transaction(tx_id)
+    commit = None if found is None or found.height is None else view.blocks.commit(found.height)
+    if found is None or found.receipt is None or found.height is None or commit is None:
+        raise NotFound("executed transaction")
+    ids = view.receipt_ids(found.height)
+    path = merkle_path(ids, found.receipt.index)
+    return InclusionProof(
+        found.height, found.receipt.index, len(ids), path, commit.header, facade.certificate(found.height)
+    )
+
+
+def encoded_proof(proof: TreeProof) -> bytes:
+    """A tree proof as bytes for the wire."""
+    return encode(proof)
+
+
+def _highest_used(public: Account) -> int:
+    return public.nonce + public.used.bit_length()
