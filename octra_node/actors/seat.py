@@ -24,13 +24,11 @@ from octra.consensus.ledger.duties import (
     RevealOpening,
     duties,
 )
-from octra.consensus.ledger.params import SEAT_EPOCH
 from octra.consensus.ledger.records import Opening
-from octra.consensus.ledger.sidecar import Sidecar
+from octra.consensus.ledger.sidecar import Sidecar, box_context, share_context
 from octra.consensus.ledger.transactions import NODE_OP_NONCE, build, sign
 from octra.consensus.ledger.transition import clock_of
 from octra.consensus.ledger.work import evaluation_commitment, evaluation_digest
-from octra.consensus.sealed import dealt_body_context, opening_share_context
 from octra.crypto import seal
 from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
@@ -216,7 +214,7 @@ class SeatActor:
         if data is None:
             return None
         sidecar = decode(data, Sidecar, "sidecar")
-        context = dealt_body_context(self._facts.genesis.chain, SEAT_EPOCH, input_id, seat)
+        context = box_context(self._facts.genesis.chain, input_id, seat)
         try:
             body = seal.open_box(self._facts.keys.view_pair()[0], sidecar.boxes[seat], context)
         except seal.BoxNotOpened:
@@ -279,7 +277,7 @@ class SeatActor:
         assert self._facts.seat is not None
         share = self._salt(duty.request)[: partial.SALT_SIZE] + part
         if duty.reader:
-            context = opening_share_context(self._facts.genesis.chain, duty.request, self._facts.seat)
+            context = share_context(self._facts.genesis.chain, duty.request, self._facts.seat)
             share = seal.seal(duty.reader, share, context)
         return ops.OpenShare(duty.request, share)
 
