@@ -14,12 +14,13 @@ DEFAULT_NODE = "http://127.0.0.1:8080"
 
 
 class NoNode(Unavailable):
-    """Nothing answers at the node's address."""
+    """Nothing answers at the node's address. `sent`: the request had left before the connection broke."""
 
     oct_code = 3006
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, sent: bool = False) -> None:
         super().__init__(f"no node answers at {url}")
+        self.sent = sent
 
 
 class NodeRefused(OctraError):
@@ -62,12 +63,15 @@ def request(url: str, verb: str, path: str, body: bytes | None = None, timeout_s
     connection = http.client.HTTPConnection(
         parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout_s or settings.current.timeout_s
     )
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    connected = False
     try:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.connect()
+        connected = True
         connection.request(verb, path, body, headers)
         return connection.getresponse().read()
     except (OSError, http.client.HTTPException) as error:
-        raise NoNode(url) from error
+        raise NoNode(url, connected) from error
     finally:
         connection.close()
 

@@ -42,6 +42,7 @@ class Settings:
     wallet: str = "default"
     confirm: str = ""
     timeout_s: float = 30.0
+    timeout_given: bool = False
     passphrase_file: str = ""
 
     @property
@@ -79,6 +80,7 @@ def parse(arguments: list[str]) -> list[str]:
     if "timeout_s" in found:
         try:
             found["timeout_s"] = float(str(found["timeout_s"]))
+            found["timeout_given"] = True
         except ValueError as error:
             raise BadOption("--timeout takes seconds") from error
     current = replace(Settings(), **found)  # type: ignore[arg-type]  # names and types come from the two tables above
