@@ -24,6 +24,7 @@ from octra.node.actors.mempool import MempoolActor
 from octra.node.actors.ordering import OrderingActor
 from octra.node.actors.ref import ActorCode
 from octra.node.actors.supervisor import Blame, Supervisor
+from octra.node.board import Board
 from octra.node.clock import LoopClock
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity, Status
@@ -95,7 +96,7 @@ async def _run_full(facts: Facts) -> None:
                 key.key_id,
                 len(facts.params.seats),
             )
-            parts = Parts(facts, stores, router, engine, math)
+            parts = Parts(facts, stores, router, engine, math, Board())
             add_actors(parts, supervisor, identity)
             await router.start()  # before the actors: one of them dials at once; what arrives waits in mailboxes
             async with running(supervisor):

@@ -10,6 +10,7 @@ from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.params import LedgerParams
 from octra.consensus.ports import CircleEngine
 from octra.consensus.threshold_math import ThresholdMath
+from octra.node.board import Board
 from octra.node.config import Config
 from octra.node.home import NodeKeys
 from octra.node.p2p.router import Router
@@ -53,3 +54,4 @@ class Parts:
     router: Router
     engine: CircleEngine
     math: ThresholdMath
+    board: Board

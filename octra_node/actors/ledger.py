@@ -33,7 +33,7 @@ from octra.node.actors.ref import ActorCode, Context
 from octra.node.circle_view import StateCircles
 from octra.node.p2p.messages import MempoolMessage
 from octra.node.parts import Parts
-from octra.storage.blocks import CommitRow, TxPlace, TxStatus
+from octra.storage.blocks import CertificateKind, CommitRow, TxPlace, TxStatus
 from octra.storage.kv import Batch, Family
 
 FETCH_MS, RETRY_S = 2_000, 0.2
@@ -51,12 +51,14 @@ class LedgerActor:
         self._math, self._watchers = parts.math, watchers
         self._waiting: deque[Execute] = deque()
         self._fetching: set[bytes] = set()
-        self.certified_height = 0
+        self._board = parts.board
 
     async def start(self, context: Context) -> None:
-        """Nothing to rebuild: the store is the state."""
+        """Nothing to rebuild: the store is the state, and knows what was certified."""
         self._context = context
         self._ordering = context.ref(ActorCode.ORDERING)
+        latest = self._stores.blocks.latest_certificates(CertificateKind.CERTIFICATE)
+        self._board.certify(latest[0][1] if latest else 0, context.clock.wall_ms())
 
     async def stop(self, deadline_ms: int) -> None:
         """Blocks that wait are ordered again after the restart."""
@@ -109,6 +111,7 @@ class LedgerActor:
             batches=tuple(matured.id for matured in draft.batches),
             skipped=tuple((one.tx, (one.code, one.detail)) for one in outcome.skipped if one.tx),
         )
+        self._board.executed(told.height, told.transactions, self._context.clock.wall_ms())
         for watcher in self._watchers:
             await self._context.ref(watcher).tell_all([told])
         if outcome.facts.epoch_started:
@@ -220,10 +223,8 @@ class LedgerActor:
         return decode(row.header, BlockHeader).block_id
 
     def _certified(self, height: int) -> None:
-        if height > self.certified_height:
-            self.certified_height = height
-            for watcher in self._watchers:
-                self._context.ref(watcher).tell(RootCertified(height))
+        if height > self._board.certified:
+            self._board.certify(height, self._context.clock.wall_ms())
 
     # --- missing bytes ---
 

@@ -12,7 +12,6 @@ from octra.consensus.batch import admit_batch, batch_id, make_batch, split_trans
 from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees
 from octra.consensus.ledger.errors import InvalidTransaction
-from octra.consensus.ledger.mempool import Pool
 from octra.consensus.ledger.transactions import Transaction, admit, decode_item
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
@@ -54,7 +53,7 @@ class MempoolActor:
 
     def __init__(self, parts: Parts) -> None:
         self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
-        self.pool = Pool()
+        self.pool = parts.board.pool
         self._own: dict[bytes, _OwnBatch] = {}
         self._waiting: list[tuple[Submit, bytes]] = []  # answered once their transaction lies in a stored batch
         self._asked: set[bytes] = set()

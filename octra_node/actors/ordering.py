@@ -65,7 +65,7 @@ class OrderingActor:
 
     def __init__(self, parts: Parts) -> None:
         self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
-        self._committee = parts.facts.committee
+        self._committee, self._board = parts.facts.committee, parts.board
         self._state: core.DagState
         self._boundaries_seen = 0
         self._queue: deque[events.Event] = deque()
@@ -89,6 +89,7 @@ class OrderingActor:
                 match message:
                     case Tick():
                         await self._feed(events.Ticked(self._context.clock.wall_ms()))
+                        self._board.round, self._board.lag_rounds = self._state.quorum_round, self._state.lag_rounds
                         self._tick()
                     case Incoming():
                         await self._incoming(message)
@@ -248,6 +249,7 @@ class OrderingActor:
         allowed = may_sign(signed.empty, False, height, self._committee.size, self._boundaries_seen)
         if facts.seat is not None and not allowed:
             self._context.log.warning("the sign log is gone: observing until the second epoch boundary")
+        self._board.observing = facts.seat is not None and not allowed
         seat = facts.seat if allowed and facts.keys.coin is not None else None
         resume = signed.next_round(self._committee.anchor) - 1
         params = core.OrderingParams(start_time_ms=facts.genesis.time_ms)
@@ -302,11 +304,6 @@ class OrderingActor:
             size += len(frame) + 8
         if part:
             self._router.tell(peer, Lane.CONSENSUS, ActorCode.ORDERING, OrderingMessage.VERTICES, _list(part))
-
-    @property
-    def round(self) -> int:
-        """Highest round that a quorum has reached, for status."""
-        return self._state.quorum_round
 
 
 def _list(frames: Sequence[bytes]) -> bytes:

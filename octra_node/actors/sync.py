@@ -5,33 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from octra.codec import decode, encode
+from octra.consensus.certificate import BlockHeader
+from octra.consensus.checkpoint import (
+    VERSION,
+    Checkpoint,
+    CheckpointBody,
+    assemble_checkpoint,
+    is_enough,
+    registered_root,
+    sign_checkpoint,
+    verify_part,
+)
+from octra.crypto.hash import H
 from octra.errors import OctraError
-from octra.node.actors.messages import Committed, EpochBegan, RootCertified, Submit
+from octra.node.actors.messages import Committed, EpochBegan, Submit
 from octra.node.actors.ref import ActorCode, Context, PeerTimeout, RefusalCode, Refused
-from octra.node.p2p.messages import LatestAnswer, ProofAnswer, ProofRequest, SyncMessage
+from octra.node.chain import genesis_record, registered_of
+from octra.node.p2p.messages import CheckpointVote, LatestAnswer, ProofAnswer, ProofRequest, SyncMessage
 from octra.node.p2p.short import Incoming
+from octra.node.p2p.transport import Lane
 from octra.node.parts import Parts
 from octra.storage.blocks import CertificateKind
+from octra.storage.kv import Batch
+from octra.storage.sign_log import SignKind
 
 SUBMIT_MS = 10_000
 CERTIFICATES_LOOKED_AT = 8
+VOTES_MAX = 64  # bodies whose votes are kept: a few epochs, and what liars send
+EPOCHS_VOTED_AGAIN = 2  # a vote may have been lost with a link
 
-Message = Committed | EpochBegan | RootCertified | Incoming
+Message = Committed | EpochBegan | Incoming
 
 
 class SyncActor:
     """The side of a full node that light nodes talk to."""
 
     def __init__(self, parts: Parts) -> None:
-        self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
-        self.certified_height = 0
-        self.checkpointed_height = 0
+        self._facts, self._stores, self._router, self._board = parts.facts, parts.stores, parts.router, parts.board
+        self._registered = registered_of(parts.facts.genesis)
+        self._record = genesis_record(parts.facts.genesis)
+        nodes = [validator.node for validator in self._registered]
+        own = parts.facts.keys.node_id
+        self._index = nodes.index(own) if own in nodes else None
+        self._votes: dict[bytes, dict[int, bytes]] = {}  # body -> index in the registered set -> signature
+        self._own: dict[int, CheckpointVote] = {}  # epoch -> what was sent
 
     async def start(self, context: Context) -> None:
-        """What was certified before is in the store."""
+        """Old checkpoints are in the store."""
         self._context, self._mempool = context, context.ref(ActorCode.MEMPOOL)
-        latest = self._stores.blocks.latest_certificates(CertificateKind.CERTIFICATE)
-        self.certified_height = latest[0][1] if latest else 0
+        latest = self._stores.blocks.latest_certificates(CertificateKind.CHECKPOINT)
+        self._board.checkpointed = latest[0][1] if latest else 0
 
     async def stop(self, deadline_ms: int) -> None:
         """Nothing to put down."""
@@ -41,15 +64,80 @@ class SyncActor:
         for message in batch:
             with self._context.guard(message):
                 match message:
-                    case RootCertified(height):
-                        self.certified_height = max(height, self.certified_height)
+                    case EpochBegan(epoch, close_height):
+                        self._vote(epoch - 1, close_height)
                     case Incoming():
                         self._incoming(message)
-                    case Committed() | EpochBegan():
+                    case Committed():
                         pass
+
+    # --- checkpoints ---
+
+    def _vote(self, epoch: int, close_height: int) -> None:
+        """Sign the state at the close of an epoch, once; and say again what the last epochs may have lost."""
+        row = self._stores.blocks.commit(close_height)
+        secret = self._facts.keys.checkpoint
+        if row is None or secret is None or self._index is None:
+            return
+        header = decode(row.header, BlockHeader)
+        body = CheckpointBody(
+            version=VERSION,
+            chain_id=header.chain_id,
+            epoch=epoch,
+            height=header.height,
+            block_id=header.block_id,
+            state_root=header.state_root,
+            epoch_record=self._record.id,
+            registered_root=registered_root(self._registered),
+            registered_count=len(self._registered),
+        )
+        data = encode(body)
+        self._stores.signed.reserve(
+            SignKind.CHECKPOINT, epoch, 0, self._facts.committee.anchor, H("octra.checkpoint", data), data
+        )
+        self._own[epoch] = CheckpointVote(data, self._index, sign_checkpoint(secret, body))
+        self._count(self._own[epoch])
+        for recent in range(epoch - EPOCHS_VOTED_AGAIN, epoch + 1):
+            if recent in self._own:
+                self._router.broadcast(
+                    Lane.REQUEST, ActorCode.SYNC, SyncMessage.CHECKPOINT_VOTE, encode(self._own[recent])
+                )
+
+    def _count(self, vote: CheckpointVote) -> None:
+        """Keep a valid vote; more than two thirds of all registered validators make the checkpoint."""
+        body = decode(vote.body, CheckpointBody)
+        votes = self._votes.setdefault(vote.body, {})
+        if vote.seat in votes or not 0 <= vote.seat < len(self._registered) or body.height <= self._board.checkpointed:
+            return
+        if not verify_part(self._registered[vote.seat], body, vote.signature):
+            return
+        votes[vote.seat] = vote.signature
+        while len(self._votes) > VOTES_MAX:
+            del self._votes[next(iter(self._votes))]
+        if is_enough(len(votes), len(self._registered)) and self._is_ours(body):
+            self._keep(assemble_checkpoint(body, self._registered, votes))
+
+    def _is_ours(self, body: CheckpointBody) -> bool:
+        """Only what this node has executed itself becomes its checkpoint."""
+        row = self._stores.blocks.commit(body.height)
+        return row is not None and decode(row.header, BlockHeader).block_id == body.block_id
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        body = checkpoint.body
+        rows = Batch()
+        data = encode(checkpoint)
+        self._stores.blocks.put_certificate(rows, CertificateKind.CHECKPOINT, body.epoch, body.height, data)
+        self._stores.writes.submit(rows, durable=False)
+        self._board.checkpointed = max(self._board.checkpointed, body.height)
+        self._board.notify()
+        self._context.log.info("checkpoint", epoch=body.epoch, height=body.height)
+
+    # --- questions of others ---
 
     def _incoming(self, message: Incoming) -> None:
         match message.message:
+            case SyncMessage.CHECKPOINT_VOTE:
+                self._count(decode(message.body, CheckpointVote))
             case SyncMessage.LATEST:
                 self._latest(message)
             case SyncMessage.PROVE:
