@@ -284,7 +284,7 @@ def op(value: ops.Op) -> Json:
         case ops.Burn() | ops.Encrypt() | ops.Decrypt():
             answer |= {"amount_units": str(value.amount)}
         case ops.PrivateTransfer():
-            answer |= {"to": print_account(value.to), "amount_units": None, "note_bytes": len(value.note)}
+            answer |= {"to": print_account(value.to), "amount_units": None, "note": b64(value.note)}
         case ops.ViewRequest():
             answer |= {"handles": [name.hex() for name in value.handles], "reader": b64(value.reader)}
         case ops.CircleDeploy():
@@ -317,7 +317,7 @@ def handle(name: bytes, facts: Handle) -> Json:
         "origin": facts.origin.hex(),
         "digest": facts.digest.hex(),
         "alias": facts.alias.hex(),
-        "constant": facts.constant is not None,
+        "constant_units": None if facts.constant is None else str(facts.constant),
         "readers": [print_account(reader) for reader in facts.readers],
     }
 
