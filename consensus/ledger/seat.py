@@ -16,7 +16,6 @@ from octra.consensus.ledger import ops
 from octra.consensus.ledger.duties import CheckDealing, CommitOpening, MakeInputPart, RevealOpening
 from octra.consensus.ledger.openings import SALT_BYTES
 from octra.consensus.ledger.sidecar import Sidecar, box_context, share_context
-from octra.consensus.ledger.work import evaluation_commitment
 from octra.crypto.hash import H
 from octra.crypto.seal import open_box, seal
 from octra.errors import InvalidInput
@@ -59,17 +58,6 @@ def make_part(seat: SeatSecrets, duty: MakeInputPart, sidecar: bytes) -> ops.Inp
     return ops.InputPart(duty.input, inputs.input_part(seat.share, body, duty.bits, duty.input))
 
 
-def commit_evaluation(seat: SeatSecrets, job: bytes, digests: tuple[bytes, ...], trace: bytes) -> ops.EvaluationCommit:
-    """Bind the seat to its result without showing it."""
-    salt = _salt(seat, job)
-    return ops.EvaluationCommit(job, evaluation_commitment(job, seat.node_id, digests, trace, salt))
-
-
-def reveal_evaluation(seat: SeatSecrets, job: bytes, digests: tuple[bytes, ...], trace: bytes) -> ops.EvaluationReveal:
-    """Show the result that was committed to."""
-    return ops.EvaluationReveal(job, digests, trace, _salt(seat, job))
-
-
 def opening_part(seat: SeatSecrets, duty: CommitOpening | RevealOpening, reencoded: Sequence[U32Array]) -> bytes:
     """The seat's share of every value of a request; `reencoded` holds the rows of each opening, in order."""
     return b"".join(
@@ -101,9 +89,10 @@ def _body(seat: SeatSecrets, input_name: bytes, data: bytes) -> bytes:
     return body
 
 
-def _salt(seat: SeatSecrets, subject: bytes) -> bytes:
-    return H("octra.seat.salt", seat.salt_secret, subject)
+def salt(salt_secret: bytes, subject: bytes) -> bytes:
+    """32 secret bytes for one commitment: the same after a restart."""
+    return H("octra.seat.salt", salt_secret, subject)
 
 
 def _opening_salt(seat: SeatSecrets, request: bytes) -> bytes:
-    return _salt(seat, request)[:SALT_BYTES]
+    return salt(seat.salt_secret, request)[:SALT_BYTES]

@@ -29,7 +29,7 @@ from octra.crypto.hash import EMPTY_ROOT, H
 from octra.errors import InvalidInput, Unavailable
 from octra.node.accounts import accounts_of
 from octra.node.actors.messages import BatchHeld, Committed, EpochBegan, Execute, FetchedBatch, RootCertified
-from octra.node.actors.ref import ActorCode, Context
+from octra.node.actors.ref import ActorCode, ActorGone, Context
 from octra.node.circle_view import StateCircles
 from octra.node.p2p.messages import MempoolMessage
 from octra.node.parts import Parts
@@ -112,19 +112,22 @@ class LedgerActor:
             skipped=tuple((one.tx, (one.code, one.detail)) for one in outcome.skipped if one.tx),
         )
         self._board.executed(told.height, told.transactions, self._context.clock.wall_ms())
-        for watcher in self._watchers:
-            await self._context.ref(watcher).tell_all([told])
+        await self._tell_watchers(told)
         if outcome.facts.epoch_started:
             began = EpochBegan(header.epoch, header.height - 1)
             self._ordering.tell(began)
-            for watcher in self._watchers:
-                await self._context.ref(watcher).tell_all([began])
+            await self._tell_watchers(began)
             self._context.log.info("epoch began", epoch=header.epoch, height=header.height)
         if outcome.receipts:
             self._context.log.info("block executed", height=header.height, txs=len(outcome.receipts))
         if header.height % PRUNE_EVERY == 0:
             await asyncio.to_thread(state.prune_step)
         return True
+
+    async def _tell_watchers(self, news: Committed | EpochBegan) -> None:
+        for watcher in self._watchers:
+            with contextlib.suppress(ActorGone):  # when the node stops, watchers end first; they look at the store
+                await self._context.ref(watcher).tell_all([news])
 
     def _apply(self, commit: LedgerCommit, draft: CommitDraft, snapshot: bytes | None) -> tuple[Outcome, BlockHeader]:
         state, blocks = self._stores.state, self._stores.blocks

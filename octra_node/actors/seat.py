@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from octra.codec import decode, encode
-from octra.consensus.ledger import ops
+from octra.consensus.ledger import ops, seat
 from octra.consensus.ledger.duties import (
     CheckDealing,
     CommitOpening,
@@ -24,15 +25,11 @@ from octra.consensus.ledger.duties import (
     RevealOpening,
     duties,
 )
-from octra.consensus.ledger.records import Opening
-from octra.consensus.ledger.sidecar import Sidecar, box_context, share_context
 from octra.consensus.ledger.transactions import NODE_OP_NONCE, build, sign
 from octra.consensus.ledger.transition import clock_of
 from octra.consensus.ledger.work import evaluation_commitment, evaluation_digest
-from octra.crypto import seal
 from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
-from octra.hfhe.threshold import inputs, partial
 from octra.hfhe.threshold.shares import SeatShare
 from octra.node import home
 from octra.node.actors.messages import Committed, EpochBegan, RootCertified, Submit
@@ -86,19 +83,26 @@ class SeatActor:
 
     def __init__(self, parts: Parts) -> None:
         self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
-        self._math = parts.math
         self._workers = ProcessWorkers(1)
         self._busy: dict[bytes, int] = {}  # duty key -> height from which it may be started again
         self._results: dict[bytes, Evaluated] = {}
-        self._parts: dict[bytes, bytes] = {}
-        self._share: SeatShare | None = None
+        self._reencoded: dict[bytes, bytes] = {}
+        self._salt_secret = H("octra.seat.salts", parts.facts.keys.node.seed())
+        self._secrets: seat.SeatSecrets | None = None
 
     async def start(self, context: Context) -> None:
         """Open the seat's share of the network key, if this node holds one."""
         self._context, self._mempool = context, context.ref(ActorCode.MEMPOOL)
         facts = self._facts
         if facts.seat is not None and (data := home.read_seat(facts.directory, facts.keys, 0)) is not None:
-            self._share = SeatShare.from_bytes(data, allow_insecure=facts.genesis.is_localnet)
+            self._secrets = seat.SeatSecrets(
+                number=facts.seat,
+                node_id=facts.keys.node_id,
+                chain=facts.genesis.chain,
+                view_secret=facts.keys.view_pair()[0],
+                salt_secret=self._salt_secret,
+                share=SeatShare.from_bytes(data, allow_insecure=facts.genesis.is_localnet),
+            )
         key = facts.genesis.key
         self._key = KeyPlace(
             path=str((facts.directory / facts.config.fhe.evaluation_key).resolve()),
@@ -163,21 +167,20 @@ class SeatActor:
         self._context.ref(ActorCode.KEYSHARD).tell(_Answer(duty, again))
 
     async def _answer(self, duty: Duty) -> ops.Op | None:
+        """The operation that the duty asks for; None where this node holds no share or evaluates nothing."""
+        if isinstance(duty, Evaluate | RevealEvaluation):
+            return await self._evaluation(duty) if self._facts.config.fhe.evaluator else None
+        if self._secrets is None:
+            return None
         match duty:
             case CheckDealing():
-                return self._check_dealing(duty)
+                return seat.check_dealing(self._secrets, duty, self._blob(duty.sidecar))
             case MakeInputPart():
-                return self._input_part(duty)
-            case Evaluate():
-                if not self._facts.config.fhe.evaluator:
-                    return None
-                return await self._commit_evaluation(duty)
-            case RevealEvaluation():
-                return await self._reveal_evaluation(duty)
+                return seat.make_part(self._secrets, duty, self._blob(duty.sidecar))
             case CommitOpening():
-                return await self._commit_opening(duty)
+                return seat.commit_opening(self._secrets, duty, await self._opening_part(duty))
             case RevealOpening():
-                return await self._reveal_opening(duty)
+                return seat.reveal_opening(self._secrets, duty, await self._opening_part(duty))
 
     async def _submit(self, op: ops.Op) -> None:
         facts = self._facts
@@ -191,52 +194,18 @@ class SeatActor:
         )
         await self._mempool.ask(Submit(sign(body, facts.keys.node)), timeout_ms=SUBMIT_MS)
 
-    # --- dealt inputs ---
-
-    def _check_dealing(self, duty: CheckDealing) -> ops.Op | None:
-        """Masked check values of the own body; none when the box is not ours or not what its leaf says."""
-        if self._share is None:
-            return None
-        body = self._open_body(duty.input, duty.bits, duty.sidecar)
-        values = b"" if body is None else inputs.check_row(body, duty.bits, duty.input, duty.coin)
-        return ops.DealCheck(duty.input, values)
-
-    def _input_part(self, duty: MakeInputPart) -> ops.Op | None:
-        body = self._open_body(duty.input, duty.bits, duty.sidecar)
-        if self._share is None or body is None:
-            return None
-        return ops.InputPart(duty.input, inputs.input_part(self._share, body, duty.bits, duty.input))
-
-    def _open_body(self, input_id: bytes, bits: int, sidecar_root: bytes) -> bytes | None:
-        seat = self._facts.seat
-        assert seat is not None
-        data = self._stores.kv.get(Family.BLOB, sidecar_root)
-        if data is None:
-            return None
-        sidecar = decode(data, Sidecar, "sidecar")
-        context = box_context(self._facts.genesis.chain, input_id, seat)
-        try:
-            body = seal.open_box(self._facts.keys.view_pair()[0], sidecar.boxes[seat], context)
-        except seal.BoxNotOpened:
-            return None
-        fits = len(body) == inputs.body_size(bits) and inputs.leaf(input_id, seat + 1, body) == sidecar.leaves[seat]
-        return body if fits else None
-
     # --- evaluations ---
 
-    async def _commit_evaluation(self, duty: Evaluate) -> ops.Op:
+    async def _evaluation(self, duty: Evaluate | RevealEvaluation) -> ops.Op:
         done = await self._evaluate(duty)
         digests = tuple(ciphertext_digest(output) for output in done.outputs)
+        node_id, salt = self._facts.keys.node_id, seat.salt(self._salt_secret, duty.job)
+        if isinstance(duty, RevealEvaluation):
+            return ops.EvaluationReveal(duty.job, digests, done.trace, salt)
+        # What was committed to once is never committed to otherwise, whatever this machine computes the next time.
         epoch = clock_of(self._stores.state).epoch
         self._stores.signed.reserve(SignKind.EVALUATION, epoch, 0, duty.job, evaluation_digest(digests), b"")
-        salt = self._salt(duty.job)
-        commitment = evaluation_commitment(duty.job, self._facts.keys.node_id, digests, done.trace, salt)
-        return ops.EvaluationCommit(duty.job, commitment)
-
-    async def _reveal_evaluation(self, duty: RevealEvaluation) -> ops.Op:
-        done = await self._evaluate(duty)
-        digests = tuple(ciphertext_digest(output) for output in done.outputs)
-        return ops.EvaluationReveal(duty.job, digests, done.trace, self._salt(duty.job))
+        return ops.EvaluationCommit(duty.job, evaluation_commitment(duty.job, node_id, digests, done.trace, salt))
 
     async def _evaluate(self, duty: Evaluate | RevealEvaluation) -> Evaluated:
         known = self._results.get(duty.job)
@@ -251,8 +220,7 @@ class SeatActor:
             rows.put(Family.BLOB, ciphertext_digest(output), output)
         self._stores.kv.write(rows, durable=False)
         self._results[duty.job] = done
-        while len(self._results) > KEEP_RESULTS:
-            del self._results[next(iter(self._results))]
+        _trim(self._results)
         took_ms = self._context.clock.monotonic_ms() - started_ms
         self._context.log.info("job evaluated", job=duty.job.hex()[:8], circuit=duty.circuit, ms=took_ms)
         return done
@@ -262,40 +230,18 @@ class SeatActor:
 
     # --- openings ---
 
-    async def _commit_opening(self, duty: CommitOpening) -> ops.Op | None:
-        part = await self._opening_part(duty.request, duty.openings)
-        if part is None:
-            return None
-        assert self._facts.seat is not None
-        salt = self._salt(duty.request)[: partial.SALT_SIZE]
-        return ops.OpenCommit(duty.request, self._math.commitment(duty.request, self._facts.seat, salt, part))
-
-    async def _reveal_opening(self, duty: RevealOpening) -> ops.Op | None:
-        part = await self._opening_part(duty.request, duty.openings)
-        if part is None:
-            return None
-        assert self._facts.seat is not None
-        share = self._salt(duty.request)[: partial.SALT_SIZE] + part
-        if duty.reader:
-            context = share_context(self._facts.genesis.chain, duty.request, self._facts.seat)
-            share = seal.seal(duty.reader, share, context)
-        return ops.OpenShare(duty.request, share)
-
-    async def _opening_part(self, request: bytes, openings: Sequence[Opening]) -> bytes | None:
-        """This seat's shares of all values, one after the other. The same bytes whenever they are asked for."""
-        if self._share is None:
-            return None
-        found = []
-        for opening in openings:
-            part = self._parts.get(opening.name)
-            if part is None:
+    async def _opening_part(self, duty: CommitOpening | RevealOpening) -> bytes:
+        """This seat's shares of all values of a request: the same bytes whenever they are asked for."""
+        assert self._secrets is not None
+        reencoded = []
+        for opening in duty.openings:
+            rows = self._reencoded.get(opening.name)
+            if rows is None:
                 task = ReencodeTask(self._key, await self._ciphertext(opening.digest), opening.name, opening.attempt)
-                rows = rows_of(await self._workers.run(reencode_value, encode(task)), self._share.params)
-                part = self._parts[opening.name] = partial.part(self._share, rows, opening.noise_index)
-                while len(self._parts) > KEEP_RESULTS:
-                    del self._parts[next(iter(self._parts))]
-            found.append(part)
-        return b"".join(found)
+                rows = self._reencoded[opening.name] = await self._workers.run(reencode_value, encode(task))
+                _trim(self._reencoded)
+            reencoded.append(rows_of(rows, self._secrets.share.params))
+        return seat.opening_part(self._secrets, duty, reencoded)
 
     # --- ciphertext bytes ---
 
@@ -334,9 +280,12 @@ class SeatActor:
         else:
             message.reply(data)
 
-    def _salt(self, subject: bytes) -> bytes:
-        """32 secret bytes for one commitment, the same after a restart."""
-        return H("octra.seat.salt", self._facts.keys.node.seed(), subject)
+    def _blob(self, digest: bytes) -> bytes:
+        """Sealed dealings lie in our own store since the block that ordered them."""
+        data = self._stores.kv.get(Family.BLOB, digest)
+        if data is None:
+            raise MissingCiphertext("sealed dealing not found")
+        return data
 
 
 def ciphertext_digest(data: bytes) -> bytes:
@@ -349,3 +298,9 @@ def _key_of(duty: Duty) -> bytes:
     attempts = tuple(opening.attempt for opening in duty.openings) if hasattr(duty, "openings") else ()
     subject = getattr(duty, "input", b"") or getattr(duty, "job", b"") or getattr(duty, "request", b"")
     return type(duty).__name__.encode() + subject + bytes(attempts)
+
+
+def _trim(kept: dict[bytes, Any]) -> None:
+    """Forget the oldest results; they can be computed again."""
+    while len(kept) > KEEP_RESULTS:
+        del kept[next(iter(kept))]
