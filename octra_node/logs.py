@@ -41,6 +41,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     )
     # Libraries log through the standard library, some of them through its root: only their warnings are news.
     handler = logging.StreamHandler(stream)
+    handler.setLevel(max(threshold, logging.WARNING))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -61,6 +62,7 @@ class Libp2pCarrier:
         self._trio: _TrioSide | None = None
         self._listening: tuple[str, ...] = ()
         self._ended: asyncio.Future[None] | None = None
+        self._thread: threading.Thread | None = None
 
     async def start(self, accept: Accept) -> None:
         for place in self._listen:
@@ -81,7 +83,8 @@ class Libp2pCarrier:
                 error = failure
             inbox.post(partial(self._thread_ended, started, error))
 
-        threading.Thread(target=run, name="libp2p", daemon=True).start()
+        self._thread = threading.Thread(target=run, name="libp2p", daemon=True)
+        self._thread.start()
         self._trio = await started
         self._listening = self._trio.listening
 
@@ -97,6 +100,8 @@ class Libp2pCarrier:
         self._trio.stop_soon()
         # After this time the daemon thread is left alone: it holds no state of ours.
         await asyncio.wait([self._ended], timeout=STOP_S)
+        if self._ended.done() and self._thread is not None:
+            self._thread.join(STOP_S)  # it has nothing left to do
 
     def listening(self) -> tuple[str, ...]:
         return self._listening
@@ -130,7 +135,7 @@ async def _run(
         muxer_preference="YAMUX",
         connection_config=ConnectionConfig(
             min_connections=0,
-            low_watermark=0,  # libp2p must not dial peers by itself
+            low_watermark=0,
             high_watermark=CONNECTIONS_MAX,
             max_connections=CONNECTIONS_MAX,
             dial_timeout=DIAL_S,
@@ -138,6 +143,7 @@ async def _run(
     )
     host.get_network().retry_config = RetryConfig(max_retries=0)  # our peers actor retries
     async with host.run(listen_addrs=[_multiaddr(place) for place in listen]), trio.open_nursery() as nursery:
+        await host.get_network().auto_connector.stop()  # it would dial every peer it ever heard of
         side = _TrioSide(host, NodeId(key.public), nursery, inbox, accept)
         for lane, protocol in PROTOCOLS.items():
             host.set_stream_handler(protocol, partial(side.accept_lane, lane))
@@ -350,6 +356,12 @@ def _listening(host: IHost, node_id: NodeId) -> tuple[str, ...]:
 
 
 def _quiet_libraries() -> None:
-    """A refused peer is no news to a person: what matters of libp2p's troubles reaches us as events."""
-    for name in ("libp2p", "multiaddr", "async_service"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """A refused peer is no news to a person: what matters of libp2p's troubles reaches us as events.
+
+    Some of its modules set their own level and some log through the root logger, so levels alone do not help.
+    """
+    library = logging.getLogger("libp2p")
+    library.propagate = False
+    if not library.handlers:  # without any, Python prints warnings by itself
+        library.addHandler(logging.NullHandler())
+        logging.getLogger().addFilter(lambda record: f"{os.sep}libp2p{os.sep}" not in record.pathname)

@@ -8,7 +8,6 @@ slow actor costs a peer's lane, not the link.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol, assert_never
@@ -26,7 +25,8 @@ from octra.node.p2p.control import (
     control_frame,
     parse_control,
 )
-from octra.node.p2p.frame import LIMITS, Form, Splitter, pack
+from octra.node.p2p.credit import Incoming, Outgoing, ProtocolViolation
+from octra.node.p2p.frame import LIMITS, Form, pack
 from octra.node.p2p.handshake import Handshake, HandshakeRefused, Side
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.transport import (
@@ -46,14 +46,6 @@ LEAVING_MS = 2_000  # how long a peer may take from its goodbye to its close
 SILENCE_MS = 15_000  # a cut without FIN shows only as silence
 PINGS_PER_SECOND, PINGS_BURST = 4, 16  # a peer that makes us answer more often breaks the rules
 BACKLOG_MAX = 16 * 1_024 * 1_024  # above all windows together: the peer does not read what it gave us credit for
-
-
-class ProtocolViolation(InvalidInput):
-    """The peer broke a rule of the link."""
-
-    def __init__(self, rule: str) -> None:
-        super().__init__(f"link rule broken: {rule}")
-        self.rule = rule
 
 
 class LinkState(Enum):
@@ -81,66 +73,6 @@ class LinkOwner(Protocol):
     def now_ms(self) -> int: ...
 
 
-class _Outgoing:
-    """Frames of one lane that wait for the peer's credit."""
-
-    __slots__ = ("bytes_total", "credit", "frames_total", "limits", "queue", "queued", "waiting", "writes_total")
-
-    def __init__(self, lane: Lane) -> None:
-        self.limits = LIMITS[lane]
-        self.queue: deque[bytes] = deque()
-        self.queued = 0
-        self.credit = self.limits.window_guest
-        self.waiting: list[asyncio.Future[bool]] = []
-        self.bytes_total = self.frames_total = self.writes_total = 0
-
-    def has_room(self, size: int) -> bool:
-        return not self.queue or self.queued + size <= self.limits.queue_max
-
-    def ready(self) -> list[bytes]:
-        """Frames that the credit allows, in order; they leave the queue."""
-        frames: list[bytes] = []
-        while self.queue and (size := cost((self.queue[0],))) <= self.credit:
-            self.credit -= size
-            self.queued -= size
-            frames.append(self.queue.popleft())
-        return frames
-
-    def wake(self, alive: bool) -> None:
-        waiting, self.waiting = self.waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(alive)
-
-
-class _Incoming:
-    """What the peer may still send on one lane. Always `allowance + unconsumed + owed == window`."""
-
-    __slots__ = ("allowance", "bytes_total", "frames_total", "owed", "splitter", "unconsumed", "window")
-
-    def __init__(self, lane: Lane) -> None:
-        self.splitter = Splitter(lane)
-        self.window = self.allowance = LIMITS[lane].window_guest
-        self.owed = 0  # consumed, but the peer does not know yet; negative after the window became smaller
-        self.unconsumed = 0
-        self.bytes_total = self.frames_total = 0
-
-    def debit(self, size: int) -> None:
-        if size > self.allowance:
-            raise ProtocolViolation("more sent than the window allows")
-        self.allowance -= size
-        self.unconsumed += size
-
-    def grant(self, step: int) -> int:
-        """Credit to give now: what is owed, once it reaches `step`."""
-        due = self.owed
-        if due < step:
-            return 0
-        self.owed = 0
-        self.allowance += due
-        return due
-
-
 class Link:
     """One connection with the rules of a link on it. A `Reader` for the carrier below, driven by `tick` for time."""
 
@@ -148,8 +80,8 @@ class Link:
         self.number, self.connection, self.side = number, connection, side
         self.state = LinkState.HANDSHAKE
         self._handshake, self._owner = handshake, owner
-        self._out = {lane: _Outgoing(lane) for lane in Lane}
-        self._in = {lane: _Incoming(lane) for lane in Lane}
+        self._out = {lane: Outgoing(lane) for lane in Lane}
+        self._in = {lane: Incoming(lane) for lane in Lane}
         self._early: dict[Lane, bytearray] = {}
         now_ms = owner.now_ms()
         self._deadline_ms = now_ms + HANDSHAKE_MS[side]

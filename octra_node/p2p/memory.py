@@ -233,12 +233,10 @@ class MemoryCarrier:
 
     def dial(self, address: str, expected: NodeId, done: Dialled) -> None:
         def connect() -> None:
-            try:
-                place = parse_place(address)
-            except InvalidPlace as error:
-                done(DialFailure(DownReason.RESET, str(error)))
+            if self.reaches(address):
+                self._network.connect(self, parse_place(address), done)
             else:
-                self._network.connect(self, place, done)
+                done(DialFailure(DownReason.RESET, "not a memory address"))
 
         loop = asyncio.get_running_loop()
         loop.call_later(self._network.delay(self._network.rng), connect)

@@ -1,14 +1,11 @@
 """Short messages between the actors of linked nodes: tell, ask and broadcast, with flow control out of sight.
 
-On the wire a short message is `u8 form 1 | u8 actor | u8 message | u32 call | body`. Call 0 is a tell; an ask picks
-another number, and its answer carries the same one with message 0 (a value) or 1 (refused: `u8 code | text`). So the
-messages of an actor are numbered from 2. A promise: at most once, and in order for each (link, lane).
+The promise: at most once, and in order for each (link, lane). The messages of an actor are numbered from 2.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +14,24 @@ from typing import Any
 
 import structlog
 
-from octra.errors import InvalidInput, Unavailable
-from octra.node.actors.ref import REASON_MAX, LocalRef, PeerTimeout, RefusalCode, Refused
+from octra.errors import InvalidInput
+from octra.node.actors.ref import LocalRef, PeerTimeout, RefusalCode, Refused
 from octra.node.clock import Clock
-from octra.node.p2p.frame import LIMITS, Form
+from octra.node.p2p.budget import Bucket, PeerClass, buckets
+from octra.node.p2p.frame import Form
 from octra.node.p2p.hello import Hello
+from octra.node.p2p.short import (
+    FIRST_MESSAGE,
+    HEADER,
+    HEADER_SIZE,
+    VALUE,
+    BodyTooLong,
+    Incoming,
+    LinkGone,
+    body_size_max,
+    parse_refusal,
+    short_frame,
+)
 from octra.node.p2p.transport import (
     Announced,
     DialFailed,
@@ -38,55 +48,12 @@ from octra.node.p2p.transport import (
 )
 from octra.primitives import NodeId
 
-_HEADER = struct.Struct(">BBBI")
-HEADER_SIZE = _HEADER.size
-VALUE, REFUSED, FIRST_MESSAGE = 0, 1, 2
+# An actor that speaks through the router needs nothing else than this module.
+__all__ = ["ASKS_MAX", "BodyTooLong", "Incoming", "LinkGone", "PeerView", "Router", "body_size_max"]
+
 ASKS_MAX = 1_024  # open at once, for each peer and direction
 ASK_KEPT_MS = 60_000  # an ask that no actor has answered for so long no longer takes a place
 ANSWERS_SIZE_MAX = 8 * 1_024 * 1_024  # answers waiting for a peer that asks but does not read
-
-
-class LinkGone(Unavailable):
-    """There is no link to the peer, or it ended before the answer came."""
-
-    def __init__(self) -> None:
-        super().__init__("no link to this peer")
-
-
-class BodyTooLong(InvalidInput):
-    """The body does not fit into one frame of the lane."""
-
-    def __init__(self, lane: Lane, size: int) -> None:
-        super().__init__(f"body of {size} bytes on lane {lane.name.lower()}, at most {body_size_max(lane)}")
-        self.lane, self.size = lane, size
-
-
-def body_size_max(lane: Lane) -> int:
-    """The longest body of a message on `lane`."""
-    return LIMITS[lane].frame_max - HEADER_SIZE
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Incoming:
-    """A message from another node. `call` 0 is a tell; else the receiver answers with `reply` or `refuse`."""
-
-    peer: NodeId
-    lane: Lane
-    message: int
-    call: int
-    body: bytes
-    _answer: Callable[[int, int, bytes], None] = field(repr=False)
-
-    def reply(self, body: bytes = b"") -> None:
-        """Answer with a value; nothing happens for a tell, for a second answer, or when the link is gone."""
-        if len(body) > body_size_max(self.lane):
-            self.refuse(RefusalCode.FAILED, "the answer is too long for its lane")
-        else:
-            self._answer(self.call, VALUE, body)
-
-    def refuse(self, code: RefusalCode, reason: str = "") -> None:
-        """Answer that it will not be done."""
-        self._answer(self.call, REFUSED, bytes([code]) + reason.encode()[:REASON_MAX])
 
 
 Handler = Callable[[Sequence[Incoming]], None]
@@ -113,6 +80,7 @@ class _Peer:
     asked: dict[int, int] = field(default_factory=dict)  # call of an open inbound ask -> when it came
     answers: dict[Lane, deque[bytes]] = field(default_factory=lambda: defaultdict(deque))
     answers_size: int = 0
+    buckets: dict[Lane, Bucket] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +103,10 @@ class Router:
         log: structlog.stdlib.BoundLogger,
         *,
         blame: Callable[[NodeId, InvalidInput], None] = lambda peer, error: None,
+        classify: Callable[[NodeId], PeerClass] | None = None,
     ) -> None:
-        self.transport, self._blame = transport, blame
+        """`classify` puts peers under the budgets of their class; without it nobody is slowed."""
+        self.transport, self._blame, self._classify = transport, blame, classify
         self._clock, self._log = clock, log.bind(part="router")
         self._routes: dict[int, _Route] = {}
         self._peers: dict[NodeId, _Peer] = {}
@@ -157,7 +127,7 @@ class Router:
             except InvalidInput as error:
                 self.counters["invalid"] += 1
                 self._blame(peer.node_id, error)
-            self.transport.consumed(peer.node_id, peer.link, lane, sum(costs))
+            self._return_credit(peer, lane, sum(costs))
 
         self._add(actor, deliver, allow)
 
@@ -169,7 +139,7 @@ class Router:
 
         def deliver(peer: _Peer, lane: Lane, burst: Sequence[Incoming], costs: Sequence[int]) -> None:
             for incoming, size in zip(burst, costs, strict=True):
-                taken = partial(self.transport.consumed, peer.node_id, peer.link, lane, size)
+                taken = partial(self._return_credit, peer, lane, size)
                 ref.mailbox.offer_bounded_elsewhere(incoming, size, taken)
 
         self._add(actor, deliver, allow)
@@ -222,14 +192,14 @@ class Router:
         known = self._peers.get(peer)
         if known is None:
             return Sent.GONE
-        return self.transport.send(peer, known.link, lane, (_frame(lane, actor, message, 0, body),))
+        return self.transport.send(peer, known.link, lane, (short_frame(lane, actor, message, 0, body),))
 
     def tell_each(self, peer: NodeId, lane: Lane, actor: int, message: int, bodies: Iterable[bytes]) -> Sent:
         """Queue several messages to one peer, all or none."""
         known = self._peers.get(peer)
         if known is None:
             return Sent.GONE
-        frames = [_frame(lane, actor, message, 0, body) for body in bodies]
+        frames = [short_frame(lane, actor, message, 0, body) for body in bodies]
         return self.transport.send(peer, known.link, lane, frames)
 
     def broadcast(
@@ -237,7 +207,7 @@ class Router:
     ) -> frozenset[NodeId]:
         """Queue a message to every linked peer; the answer names those who did not take it."""
         targets = [node_id for node_id in self._peers if node_id not in except_]
-        return self.transport.send_many(targets, lane, _frame(lane, actor, message, 0, body))
+        return self.transport.send_many(targets, lane, short_frame(lane, actor, message, 0, body))
 
     async def room(self, peer: NodeId, lane: Lane) -> bool:
         """Wait until the peer's queue is below half; False when there is no link."""
@@ -254,7 +224,7 @@ class Router:
         if len(known.asks) >= ASKS_MAX:
             raise Refused(RefusalCode.BUSY, "too many open asks to this peer")
         call = self._next_call(known)
-        frames = (_frame(lane, actor, message, call, body),)
+        frames = (short_frame(lane, actor, message, call, body),)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         known.asks[call] = answer
         try:
@@ -292,6 +262,8 @@ class Router:
 
     def _link_up(self, event: LinkUp) -> None:
         peer = self._peers[event.peer] = _Peer(event.peer, event.link, event.hello, event.address, event.inbound)
+        if self._classify is not None:
+            peer.buckets = buckets(self._classify(event.peer), self._clock.monotonic_ms())
         self._set_window(peer)
         for up in self._up:
             up(event.peer, event.hello)
@@ -316,6 +288,19 @@ class Router:
         window = WindowClass.FULL if peer.node_id in self._members else WindowClass.GUEST
         self.transport.set_windows(peer.node_id, peer.link, window)
 
+    def _return_credit(self, peer: _Peer, lane: Lane, size: int) -> None:
+        """What was consumed may be sent again: at once, or when the peer's budget allows it."""
+        wait_ms = peer.buckets[lane].take(size, self._clock.monotonic_ms()) if peer.buckets is not None else 0
+        if wait_ms is None:
+            self.counters["lane_not_allowed"] += 1
+        elif wait_ms == 0:
+            self.transport.consumed(peer.node_id, peer.link, lane, size)
+        else:
+            self.counters["slowed"] += 1
+            asyncio.get_running_loop().call_later(
+                wait_ms / 1_000, self.transport.consumed, peer.node_id, peer.link, lane, size
+            )
+
     def _receive(self, event: Received) -> None:
         """Sort one burst by actor: one delivery for each, in order."""
         peer = self._peers.get(event.peer)
@@ -332,7 +317,7 @@ class Router:
             if len(frame) < HEADER_SIZE:
                 self.transport.close(event.peer, DownReason.PROTOCOL)
                 return
-            _, actor, message, call = _HEADER.unpack_from(frame)
+            _, actor, message, call = HEADER.unpack_from(frame)
             body = frame[HEADER_SIZE:]
             if message < FIRST_MESSAGE:
                 self._answered(peer, message, call, body)
@@ -346,7 +331,7 @@ class Router:
             else:
                 done += size
         if done:
-            self.transport.consumed(event.peer, event.link, event.lane, done)
+            self._return_credit(peer, event.lane, done)
         for actor, (burst_messages, costs) in bursts.items():
             self._routes[actor].deliver(peer, event.lane, burst_messages, costs)
 
@@ -379,7 +364,7 @@ class Router:
     def _answerer(self, peer: _Peer, lane: Lane, actor: int) -> Callable[[int, int, bytes], None]:
         def answer(call: int, kind: int, body: bytes) -> None:
             if peer.asked.pop(call, None) is not None:
-                self._send_answer(peer, lane, _frame(lane, actor, kind, call, body))
+                self._send_answer(peer, lane, short_frame(lane, actor, kind, call, body))
 
         return answer
 
@@ -407,7 +392,7 @@ class Router:
         elif kind == VALUE:
             answer.set_result(body)
         else:
-            answer.set_exception(_refusal(body))
+            answer.set_exception(parse_refusal(body))
 
     @staticmethod
     def _next_call(peer: _Peer) -> int:
@@ -420,17 +405,3 @@ class Router:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _frame(lane: Lane, actor: int, message: int, call: int, body: bytes) -> bytes:
-    if len(body) > body_size_max(lane):
-        raise BodyTooLong(lane, len(body))
-    return _HEADER.pack(Form.SHORT, actor, message, call) + body
-
-
-def _refusal(body: bytes) -> Refused:
-    try:
-        code = RefusalCode(body[0]) if body else RefusalCode.FAILED
-    except ValueError:
-        code = RefusalCode.FAILED
-    return Refused(code, body[1 : 1 + REASON_MAX].decode("utf-8", "replace"))

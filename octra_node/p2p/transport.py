@@ -73,7 +73,7 @@ class DialFailure(Unavailable):
 class PortTaken(Unavailable):
     """Another process listens on the port."""
 
-    oct_code = 3101
+    oct_code = 1110
 
     def __init__(self, address: str) -> None:
         super().__init__(f"address in use: {address}")

@@ -1,4 +1,4 @@
-"""The two worlds in which every law of a transport is tested: virtual time over memory, real time over libp2p."""
+"""The worlds in which every law of a transport is tested: memory, troubled memory (virtual time), and libp2p."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from octra.crypto.ed25519 import SigningKey
 from octra.node.clock import LoopClock
 from octra.node.p2p.carrier import Carrier
 from octra.node.p2p.endpoint import Endpoint
+from octra.node.p2p.faulty import Faults, FaultyCarrier
 from octra.node.p2p.handshake import Identity
+from octra.node.p2p.joined import JoinedCarrier
 from octra.node.p2p.memory import MemoryNetwork, uniform
 from octra.node.p2p.transport import DialFailed, Lane, LinkDown, LinkUp, Received, TransportEvent, cost
 from octra.primitives import NodeId
@@ -111,10 +113,10 @@ class World:
             others = asyncio.all_tasks() - {asyncio.current_task()}
             assert not others, "a stopped endpoint leaves no task behind"
 
-        if self.adapter == "memory":
-            _loop.simulate(whole())
-        else:
+        if self.adapter == "libp2p":
             asyncio.run(whole())
+        else:
+            _loop.simulate(whole())
 
     def make(self, number: int, *, genesis: bytes = b"g" * 32, chain: str = "localnet-test", **changes: Any) -> Node:
         """A node that is not started. The same number gives the same key."""
@@ -143,18 +145,24 @@ class World:
         await until(lambda: one.all(LinkUp) and other.all(LinkUp))
 
     def _carrier(self, number: int, identity: Identity, listen: str | None) -> Carrier:
-        if self.adapter == "memory":
+        if self.adapter != "libp2p":
             host = int(listen.split("/")[2]) if listen else number
-            return self._network.carrier(host, identity.node_id)
+            memory = self._network.carrier(host, identity.node_id)
+            if self.adapter == "memory":
+                return memory
+            faults = Faults(number)
+            faults.latency(None, 20, 15)
+            faults.bandwidth(None, 20_000_000)
+            return FaultyCarrier(JoinedCarrier([memory]), faults)
         from octra.node.p2p.libp2p import Libp2pCarrier
 
         place = listen.split("/p2p/")[0] if listen else "/ip4/127.0.0.1/tcp/0"
         return Libp2pCarrier(identity.key, (place,))
 
 
-@pytest.fixture(params=["memory", "libp2p"])
+@pytest.fixture(params=["memory", "troubled", "libp2p"])
 def world(request: pytest.FixtureRequest) -> World:
-    """One of the two worlds."""
+    """One of the worlds."""
     return World(request.param)
 
 

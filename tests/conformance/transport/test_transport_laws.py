@@ -263,7 +263,7 @@ def test_a_restarted_peer_links_again_at_the_same_address(world: World) -> None:
 def test_a_second_living_process_with_the_same_key_is_refused(world: World) -> None:
     async def scenario(world: World) -> None:
         one, other = await world.pair()
-        place = "/memory/77" if world.adapter == "memory" else "/ip4/127.0.0.1/tcp/0"
+        place = "/ip4/127.0.0.1/tcp/0" if world.adapter == "libp2p" else "/memory/77"
         twin = await world.node(2, listen=place)
         twin.dial(one)
         await world.until(lambda: twin.all(DialFailed))
@@ -354,7 +354,7 @@ def test_send_many_names_those_who_did_not_take_it(world: World) -> None:
 
 
 def test_every_pair_of_a_mesh_is_linked(world: World) -> None:
-    count = 12 if world.adapter == "memory" else 5
+    count = 5 if world.adapter == "libp2p" else 12
 
     async def scenario(world: World) -> None:
         nodes = [await world.node(number) for number in range(1, count + 1)]

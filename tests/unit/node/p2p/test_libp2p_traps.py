@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 
@@ -201,6 +204,57 @@ def test_a_foreign_libp2p_host_without_our_handshake_gets_no_link() -> None:
     asyncio.run(scenario())
 
 
+def test_libp2p_does_not_dial_peers_on_its_own() -> None:
+    async def scenario() -> None:
+        async with Node(1) as one, Node(2) as other:
+            side = one.carrier._trio
+            assert side is not None
+            host = side._host
+            host.get_peerstore().add_addrs(
+                ID.from_base58(peer_id(other.identity.node_id)),
+                [Multiaddr(other.endpoint.listening()[0].split("/p2p/")[0])],
+                60,
+            )
+            done = asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            async def let_it_try() -> None:
+                await host.get_network().auto_connector.maybe_connect()
+                loop.call_soon_threadsafe(done.set)
+
+            side._soon(lambda: side._nursery.start_soon(let_it_try))
+            await done.wait()
+            assert not host.get_connected_peers()
+
+    asyncio.run(scenario())
+
+
+def test_its_log_lines_do_not_reach_people(capfd: pytest.CaptureFixture[str]) -> None:
+    """In a process of its own, since pytest changes how logging behaves."""
+    program = """
+import asyncio, logging
+from octra.crypto.ed25519 import SigningKey
+from octra.node import logs
+from octra.node.p2p.libp2p import Libp2pCarrier
+
+async def run():
+    carrier = Libp2pCarrier(SigningKey(bytes(32)), ("/ip4/127.0.0.1/tcp/0",))
+    await carrier.start(lambda connection: None)
+    for name in ("libp2p", "libp2p.network.auto_connector"):
+        logging.getLogger(name).critical("from the library")
+    await carrier.stop()
+
+logs.configure("debug")
+asyncio.run(run())
+logging.getLogger("ours").warning("from us")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    shown = "".join(capfd.readouterr())
+    assert "from us" in shown
+    assert "library" not in shown.replace('"library": "ours"', "")
+    assert "CONNECTOR" not in shown
+
+
 def test_small_messages_share_writes() -> None:
     async def scenario() -> None:
         async with Node(1) as one, Node(2) as other:
@@ -229,6 +283,4 @@ def test_no_thread_or_port_is_left_after_a_stop() -> None:
         assert all(near == far for near, far in pairwise(places))
 
     asyncio.run(scenario())
-    import threading
-
     assert not [thread for thread in threading.enumerate() if thread.name == "libp2p"]
