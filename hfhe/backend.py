@@ -60,18 +60,27 @@ class Backend(Protocol):
 def choose(name: str | None = None) -> Backend:
     """The named backend, or the one of `OCTRA_KERNEL`, or the fastest that runs here; one that passed its self-test.
 
+    Names: "numpy", "native" (the fastest compiled kernel), "native-avx512", "native-avx2", "native-portable".
     Raises `BackendUnavailable` when the asked one cannot run, and `KernelMismatch` when one gives wrong bytes.
     """
-    return _checked(name or os.environ.get("OCTRA_KERNEL") or "numpy")
+    return _checked(name or os.environ.get("OCTRA_KERNEL") or "")
 
 
 @lru_cache(maxsize=8)
 def _checked(name: str) -> Backend:
-    from octra.hfhe import selftest  # both import this module for the protocol
+    from octra.hfhe import backend_native, selftest  # these import this module for the protocol
     from octra.hfhe.backend_numpy import NumpyBackend
 
-    if name != "numpy":
-        raise BackendUnavailable(name, "no such backend")
-    chosen = NumpyBackend()
+    chosen: Backend
+    match name.partition("-"):
+        case ("", _, _):
+            kernels = backend_native.available()
+            chosen = backend_native.NativeBackend(kernels[0]) if kernels else NumpyBackend()
+        case ("numpy", "", ""):
+            chosen = NumpyBackend()
+        case ("native", _, variant):
+            chosen = backend_native.NativeBackend(variant or next(iter(backend_native.available()), "portable"))
+        case _:
+            raise BackendUnavailable(name, "no such backend")
     selftest.check(chosen)
     return chosen

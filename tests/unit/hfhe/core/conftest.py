@@ -12,6 +12,8 @@ from octra.hfhe.backend_numpy import NumpyBackend
 from octra.hfhe.keys import EvaluationKey, SecretKey
 from octra.hfhe.params import ParameterSet
 
+SEED = bytes(range(32))  # the seed of the frozen vectors, so that they need no keys of their own
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -33,14 +35,14 @@ def make_keys(chosen: ParameterSet, seed: bytes) -> Keys:
 
 @pytest.fixture(scope="session")
 def toy() -> Keys:
-    return make_keys(params.TEST, b"toy keys of the core test suite!")
+    return make_keys(params.TEST, SEED)
 
 
 @pytest.fixture(scope="session")
 def keys_s() -> Keys:
-    return make_keys(params.S, b"set S keys of the core test runs")
+    return make_keys(params.S, SEED)
 
 
 @pytest.fixture(scope="session")
 def keys_t() -> Keys:
-    return make_keys(params.T, b"set T keys of the core test runs")
+    return make_keys(params.T, SEED)

@@ -43,7 +43,7 @@ def test_a_secret_key_prints_and_pickles_nothing() -> None:
 
 def test_a_dealt_key_equals_the_generated_one(toy) -> None:  # type: ignore[no-untyped-def]
     dealt = SecretKey.from_keys(TEST, toy.secret.z, toy.secret.s)
-    evaluation = EvaluationKey.generate(dealt, b"toy keys of the core test suite!")
+    evaluation = EvaluationKey.generate(dealt, bytes(range(32)))
     assert evaluation.key_id == toy.evaluation.key_id
     assert (evaluation.bootstrap == toy.evaluation.bootstrap).all()
 

@@ -1,0 +1,220 @@
+// Number-theoretic transform over Q = 2^27 - 2^11 + 1 with lazy reduction. Bounds are multiples of Q; 32 Q < 2^32.
+#pragma once
+#include "lanes.hpp"
+
+namespace OCTRA_VARIANT {
+
+constexpr u32 Q = (1u << 27) - (1u << 11) + 1;
+
+constexpr u32 power(u64 base, u64 exponent) {
+  u64 result = 1;
+  for (base %= Q; exponent; exponent >>= 1, base = base * base % Q)
+    if (exponent & 1) result = result * base % Q;
+  return static_cast<u32>(result);
+}
+constexpr u32 negated_inverse_of_q() {  // -1/Q modulo 2^32, by Newton's iteration
+  u32 x = 1;
+  for (int i = 0; i < 5; i++) x *= 2 - Q * x;
+  return 0u - x;
+}
+constexpr u32 shoup(u32 factor) { return static_cast<u32>((static_cast<u64>(factor) << 32) / Q); }
+constexpr u32 MONTGOMERY = (u64{1} << 32) % Q;
+OCTRA_INLINE u32 to_montgomery(u32 value) { return static_cast<u32>(u64{value % Q} * MONTGOMERY % Q); }
+
+// x * w modulo Q in [0, 2Q) for any x < 2^32 and w < Q, with w' = floor(2^32 w / Q).
+template <int W> OCTRA_INLINE Vec<W> multiply(Vec<W> x, Vec<W> w, Vec<W> shoup_w) {
+  const Vec<W> high =
+      join_high<W>(multiply_even<W>(x, shoup_w), multiply_even<W>(odd<W>(x), odd<W>(shoup_w)));
+  return x * w - high * Q;
+}
+// The same for one factor in all lanes.
+template <int W> OCTRA_INLINE Vec<W> multiply(Vec<W> x, u32 w, u32 shoup_w) {
+  const Vec<W> quotient = all<W>(shoup_w);
+  const Vec<W> high = join_high<W>(multiply_even<W>(x, quotient), multiply_even<W>(odd<W>(x), quotient));
+  return x * all<W>(w) - high * Q;
+}
+// Any x < 2^32 to below 2Q: 2^27 = Q + 2047.
+template <int W> OCTRA_INLINE Vec<W> reduce(Vec<W> x) {
+  const Vec<W> high = x >> 27;
+  return (x & ((1u << 27) - 1)) + ((high << 11) - high);
+}
+// s + mQ, divisible by 2^32; its high half is s / 2^32 modulo Q, below s / 2^32 + Q.
+template <int W> OCTRA_INLINE Wide<W> montgomery(Wide<W> s) {
+  const Vec<W> m = (Vec<W>)multiply_even<W>((Vec<W>)s, all<W>(negated_inverse_of_q()));
+  return s + multiply_even<W>(m, all<W>(Q));
+}
+
+constexpr int log2_of(int value) { return value == 1 ? 0 : 1 + log2_of(value / 2); }
+
+template <int LOG_N, int W> struct Ntt {
+  static constexpr int N = 1 << LOG_N, VECTORS = N / W, BLOCKS = VECTORS / W;
+  static constexpr int LANE_LEVELS = log2_of(W), VECTOR_LEVELS = LOG_N - LANE_LEVELS;
+  static_assert(N >= W * W, "a block of W vectors must fit");
+
+  u32 root[N], root_shoup[N], inverse_root[N], inverse_root_shoup[N];
+  // Roots of the levels inside a block, one for each lane: entry 2^s - 1 + g serves group g of level s.
+  u32 lane_root[BLOCKS][W][W], lane_root_shoup[BLOCKS][W][W];
+  u32 lane_inverse[BLOCKS][W][W], lane_inverse_shoup[BLOCKS][W][W];
+  u32 last, last_shoup, size_inverse, size_inverse_shoup;
+  u32 monomial[2 * N][N];  // transform of X^e - 1, Montgomery form, canonical
+
+  Ntt() {
+    u32 candidate = 3;
+    while (power(candidate, (Q - 1) / 2) == 1) candidate++;
+    const u32 generator = power(candidate, (Q - 1) / (2 * N));
+    for (int i = 0; i < N; i++) {
+      int reversed = 0;
+      for (int bit = 0; bit < LOG_N; bit++) reversed |= (i >> bit & 1) << (LOG_N - 1 - bit);
+      root[i] = power(generator, static_cast<u64>(reversed));
+      inverse_root[i] = power(root[i], Q - 2);
+      root_shoup[i] = shoup(root[i]);
+      inverse_root_shoup[i] = shoup(inverse_root[i]);
+    }
+    for (int block = 0; block < BLOCKS; block++)
+      for (int s = 0; s < LANE_LEVELS; s++)
+        for (int g = 0; g < 1 << s; g++)
+          for (int lane = 0; lane < W; lane++) {
+            const int from = (1 << (VECTOR_LEVELS + s)) + ((W * block + lane) << s) + g, to = (1 << s) - 1 + g;
+            lane_root[block][to][lane] = root[from];
+            lane_root_shoup[block][to][lane] = root_shoup[from];
+            lane_inverse[block][to][lane] = inverse_root[from];
+            lane_inverse_shoup[block][to][lane] = inverse_root_shoup[from];
+          }
+    size_inverse = power(N, Q - 2);
+    size_inverse_shoup = shoup(size_inverse);
+    last = static_cast<u32>(u64{inverse_root[1]} * size_inverse % Q);
+    last_shoup = shoup(last);
+    for (int e = 0; e < 2 * N; e++) {
+      u32* row = monomial[e];
+      std::memset(row, 0, sizeof monomial[e]);
+      row[e % N] = e < N ? 1 : Q - 1;
+      forward(row);
+      for (int j = 0; j < N; j++) row[j] = to_montgomery(row[j] % Q + Q - 1);
+    }
+  }
+
+  // Input below 2Q, output below (2 + 2 LOG_N) Q in the order of this width; nothing is reduced on the way.
+  void forward(u32* values) const {
+    forward_passes<0>(values);
+    for (int block = 0; block < BLOCKS; block++) {
+      u32* at = values + block * W * W;
+      Vec<W> x[W];
+      for (int j = 0; j < W; j++) x[j] = load<W>(at + j * W);
+      transpose<W>(x);
+      for (int s = 0; s < LANE_LEVELS; s++)
+        for (int g = 0; g < 1 << s; g++) {
+          const int entry = (1 << s) - 1 + g, half = W >> (s + 1);
+          const Vec<W> w = load<W>(lane_root[block][entry]), shoup_w = load<W>(lane_root_shoup[block][entry]);
+          for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
+            const Vec<W> t = multiply<W>(x[j + half], w, shoup_w);
+            x[j + half] = x[j] - t + 2 * Q;
+            x[j] = x[j] + t;
+          }
+        }
+      for (int j = 0; j < W; j++) store<W>(at + j * W, x[j]);
+    }
+  }
+
+  // Input below 2Q, output canonical; undoes `forward`.
+  void inverse(u32* values) const {
+    for (int block = 0; block < BLOCKS; block++) {
+      u32* at = values + block * W * W;
+      Vec<W> x[W];
+      for (int j = 0; j < W; j++) x[j] = load<W>(at + j * W);
+      for (int s = LANE_LEVELS - 1; s >= 0; s--) {
+        const u32 bound = 2u << (LANE_LEVELS - 1 - s);  // at most 16
+        for (int g = 0; g < 1 << s; g++) {
+          const int entry = (1 << s) - 1 + g, half = W >> (s + 1);
+          const Vec<W> w = load<W>(lane_inverse[block][entry]), shoup_w = load<W>(lane_inverse_shoup[block][entry]);
+          for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
+            const Vec<W> difference = x[j] - x[j + half] + bound * Q;
+            x[j] = x[j] + x[j + half];
+            x[j + half] = multiply<W>(difference, w, shoup_w);
+          }
+        }
+      }
+      transpose<W>(x);
+      for (int j = 0; j < W; j++) store<W>(at + j * W, x[j]);
+    }
+    inverse_passes<VECTOR_LEVELS, (2 << LANE_LEVELS)>(values);
+  }
+
+ private:
+  // Up to three levels at a time stay in registers.
+  template <int FIRST> OCTRA_INLINE void forward_passes_step(const Ntt& ntt, u32* values) {
+    constexpr int LEVELS = VECTOR_LEVELS - FIRST >= 3 ? 3 : VECTOR_LEVELS - FIRST, COUNT = 1 << LEVELS;
+    constexpr int STRIDE = VECTORS >> (FIRST + LEVELS);
+    for (int block = 0; block < 1 << FIRST; block++)
+      for (int offset = 0; offset < STRIDE; offset++) {
+        u32* at = values + (block * COUNT * STRIDE + offset) * W;
+        Vec<W> x[COUNT];
+        for (int j = 0; j < COUNT; j++) x[j] = load<W>(at + j * STRIDE * W);
+        for (int s = 0; s < LEVELS; s++)
+          for (int g = 0; g < 1 << s; g++) {
+            const int index = (1 << (FIRST + s)) + (block << s) + g, half = COUNT >> (s + 1);
+            for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
+              const Vec<W> t = multiply<W>(x[j + half], ntt.root[index], ntt.root_shoup[index]);
+              x[j + half] = x[j] - t + 2 * Q;
+              x[j] = x[j] + t;
+            }
+          }
+        for (int j = 0; j < COUNT; j++) store<W>(at + j * STRIDE * W, x[j]);
+      }
+  }
+  template <int FIRST> void forward_passes(u32* values) const {
+    if constexpr (FIRST < VECTOR_LEVELS) {
+      forward_passes_step<FIRST>(*this, values);
+      forward_passes<(VECTOR_LEVELS - FIRST >= 3 ? FIRST + 3 : VECTOR_LEVELS)>(values);
+    }
+  }
+
+  // Levels END - 1, END - 2, ...; BOUND is that of the values at entry.
+  template <int END, int BOUND> OCTRA_INLINE void inverse_passes_step(const Ntt& ntt, u32* values) {
+    constexpr int LEVELS = END >= 3 ? 3 : END, COUNT = 1 << LEVELS, FIRST = END - LEVELS;
+    constexpr int STRIDE = VECTORS >> END;
+    for (int block = 0; block < 1 << FIRST; block++)
+      for (int offset = 0; offset < STRIDE; offset++) {
+        u32* at = values + (block * COUNT * STRIDE + offset) * W;
+        Vec<W> x[COUNT];
+        for (int j = 0; j < COUNT; j++) x[j] = load<W>(at + j * STRIDE * W);
+        u32 bound = BOUND;
+        for (int s = LEVELS - 1; s >= 0; s--) {
+          if (bound > 16) {
+            for (int j = 0; j < COUNT; j++) x[j] = reduce<W>(x[j]);
+            bound = 2;
+          }
+          for (int g = 0; g < 1 << s; g++) {
+            const int index = (1 << (FIRST + s)) + (block << s) + g, half = COUNT >> (s + 1);
+            const bool final = index == 1;  // the last level of all also divides by N
+            for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
+              const Vec<W> difference = x[j] - x[j + half] + bound * Q, sum = x[j] + x[j + half];
+              x[j] = final ? multiply<W>(sum, ntt.size_inverse, ntt.size_inverse_shoup) : sum;
+              x[j + half] = multiply<W>(difference, final ? ntt.last : ntt.inverse_root[index],
+                                        final ? ntt.last_shoup : ntt.inverse_root_shoup[index]);
+            }
+          }
+          bound *= 2;
+        }
+        for (int j = 0; j < COUNT; j++) store<W>(at + j * STRIDE * W, FIRST == 0 ? subtract_once<W>(x[j], Q) : x[j]);
+      }
+  }
+  static constexpr int bound_after(int bound, int levels) {
+    for (; levels; levels--) bound = bound > 16 ? 4 : 2 * bound;
+    return bound;
+  }
+  template <int END, int BOUND> void inverse_passes(u32* values) const {
+    if constexpr (END > 0) {
+      constexpr int LEVELS = END >= 3 ? 3 : END;
+      inverse_passes_step<END, BOUND>(*this, values);
+      inverse_passes<END - LEVELS, bound_after(BOUND, LEVELS)>(values);
+    }
+  }
+};
+
+// The tables of one size, made at first use.
+template <int LOG_N, int W> const Ntt<LOG_N, W>& ntt() {
+  alignas(64) static const Ntt<LOG_N, W> tables;
+  return tables;
+}
+
+}  // namespace OCTRA_VARIANT
