@@ -159,42 +159,52 @@ def bind(graph: Graph, operands: Mapping[str, EncryptedWord | int], key: Keyed) 
 
     A plain number becomes a trivial ciphertext: public, but of the same form.
     """
-    unknown = sorted(set(operands) - {word.name for word in graph.inputs})
-    missing = [word.name for word in graph.inputs if word.name not in operands]
-    if unknown or missing:
-        raise WordsMismatch(f"circuit {graph.name}: " + ", ".join(
-            [f"{name} is not given" for name in missing] + [f"{name} is not an input" for name in unknown]
-        ))  # fmt: skip
-    unpacked: dict[int, tuple[bytes, U32Array]] = {}  # file -> digest and bits
-    rows: list[U32Array] = []
-    named: list[bytes] = []
-    first: dict[tuple[bytes, int], int] = {}
-    same_as: dict[int, int] = {}
+    _check_names(graph, operands)
+    rows, named = [np.empty((0, key.params.M + 1), np.uint32)], []
+    sources: list[tuple[bytes, int] | None] = []  # of each input bit: which ciphertext, which of its bits
+    files: dict[int, tuple[bytes, U32Array]] = {}
     for word in graph.inputs:
-        operand, start = operands[word.name], sum(map(len, rows))
+        operand = operands[word.name]
         if isinstance(operand, int):
-            rows.append(trivial_bits(key.params, to_bits(operand, word.type)))
-            named.append(codec.encode(operand & (1 << word.bits) - 1))
+            bits = to_bits(operand, word.type)
+            rows.append(trivial_bits(key.params, bits))
+            named.append(codec.encode(bits))
+            sources.extend([None] * word.bits)
             continue
         if operand.type != word.type:
             raise WordsMismatch(f"input {word.name} is {word.type}, the word given is {operand.type}")
         if operand.words.key_id != key.public.key_id:
             raise WrongKey(key.public.key_id, operand.words.key_id)
-        source = operand.words
-        if id(source) not in unpacked:
-            digest = H("octra.fhe.ct", source.encode())
-            unpacked[id(source)] = digest, np.concatenate([unpack(part) for part in source.packed])
-        digest, bits = unpacked[id(source)]
-        offset = sum(bits_of_type(kind) for kind in source.types[: operand.index])
-        rows.append(bits[offset : offset + word.bits])
-        named.append(digest + offset.to_bytes(4, "little"))
-        for i in range(word.bits):
-            earlier = first.setdefault((digest, offset + i), start + i)
-            if earlier != start + i:
-                same_as[start + i] = earlier
+        if id(operand.words) not in files:
+            files[id(operand.words)] = _unpacked(operand.words)
+        digest, unpacked = files[id(operand.words)]
+        first = sum(bits_of_type(kind) for kind in operand.words.types[: operand.index])
+        rows.append(unpacked[first : first + word.bits])
+        named.append(digest + first.to_bytes(4, "little"))
+        sources.extend((digest, first + i) for i in range(word.bits))
     context = H("octra.fhe.run", graph.graph_id, *named)
-    bound = merge_inputs(graph, same_as) if same_as else graph
-    return bound, np.concatenate(rows) if rows else np.empty((0, key.params.M + 1), np.uint32), context
+    same_as = _repeated(sources)
+    return merge_inputs(graph, same_as) if same_as else graph, np.concatenate(rows), context
+
+
+def _check_names(graph: Graph, operands: Mapping[str, object]) -> None:
+    names = [word.name for word in graph.inputs]
+    faults = [f"{name} is not given" for name in names if name not in operands]
+    faults += [f"{name} is not an input" for name in sorted(set(operands) - set(names))]
+    if faults:
+        raise WordsMismatch(f"circuit {graph.name}: {', '.join(faults)}")
+
+
+def _unpacked(words: EncryptedWords) -> tuple[bytes, U32Array]:
+    """The digest that names the words, and all their bits."""
+    return H("octra.fhe.ct", words.encode()), np.concatenate([unpack(part) for part in words.packed])
+
+
+def _repeated(sources: Sequence[tuple[bytes, int] | None]) -> dict[int, int]:
+    """For each input bit that is the same ciphertext as an earlier one: that one."""
+    first: dict[tuple[bytes, int], int] = {}
+    found = {bit: first.setdefault(source, bit) for bit, source in enumerate(sources) if source is not None}
+    return {bit: earlier for bit, earlier in found.items() if earlier != bit}
 
 
 def run_circuit(
