@@ -85,32 +85,28 @@ class Runtime:
         try:
             frame = encode_request(call.method, call.arguments)
         except InvalidFrame as error:
-            return _failure("limit_exceeded", error.reason, 0, state)
+            return _refused("limit_exceeded", error.reason, 0, state)
         gas = call.gas_limit - module.call_cost - len(frame)
         if call.gas_limit > limits.GAS_LIMIT_MAX:
-            return _failure("limit_exceeded", "the gas limit is above the chain's", 0, state)
+            return _refused("limit_exceeded", "the gas limit is above the chain's", 0, state)
         if gas < 0:
-            return _failure("out_of_gas", "", call.gas_limit, state)
+            return _refused("out_of_gas", "", call.gas_limit, state)
         entry = "octra_query" if call.view else "octra_update"
         if entry not in module.checked.exports:
-            return _failure("method_unsupported", entry, call.gas_limit - gas, state)
+            return _refused("method_unsupported", entry, call.gas_limit - gas, state)
+        hosted = Call(_Guest(new_store(self._engine), gas), call, overlay)
         with _ONE_GUEST:
-            return self._enter(call, state, overlay, module, pre, entry, frame, gas)
+            status, detail, left = self._enter(hosted, module, pre, entry, frame)
+        return _settle(
+            hosted, state, status, detail, call.gas_limit if status == "out_of_gas" else call.gas_limit - left
+        )
 
-    def _enter(
-        self,
-        call: CircleCall,
-        state: CircleState,
-        overlay: Overlay,
-        module: MeteredModule,
-        pre: Any,
-        entry: str,
-        frame: bytes,
-        gas: int,
-    ) -> CallOutcome:
-        guest = _Guest(new_store(self._engine), gas)
-        hosted = self._call = Call(guest, call, overlay)
+    def _enter(self, hosted: Call, module: MeteredModule, pre: Any, entry: str, frame: bytes) -> tuple[str, str, int]:
+        """Lets the guest run: how it ended, and the gas that is left."""
+        guest = hosted.guest
+        assert isinstance(guest, _Guest)
         status, detail = "ok", ""
+        self._call = hosted
         try:
             guest.instantiate(pre)
             code = _entry_sequence(guest, module, entry, frame)
@@ -124,26 +120,8 @@ class Runtime:
             raise ExecutorUnavailable(str(error).splitlines()[0]) from error
         finally:
             self._call = None
-        left = guest.gas()
-        used = call.gas_limit if status == "out_of_gas" else call.gas_limit - left
-        response = bytes(hosted.response) if status in ("ok", "reverted") else b""
-        if status != "ok":
-            return _failure(status, detail, used, state, response, tuple(hosted.log))
-        if call.view:
-            return CallOutcome("ok", "", response, used, usage=state.usage, log=tuple(hosted.log))
-        outcome = CallOutcome(
-            status="ok",
-            detail="",
-            response=response,
-            gas_used=used,
-            diff=overlay.diff(),
-            usage=overlay.usage,
-            events=tuple(hosted.events),
-            transfers=tuple(hosted.transfers),
-            log=tuple(hosted.log),
-        )
-        state.commit(overlay)
-        return outcome
+            left = guest.close()
+        return status, detail, left
 
     def _program(self, code_hash: bytes, view: CircleView) -> tuple[MeteredModule, Any]:
         found = self._programs.get(code_hash)
@@ -217,6 +195,16 @@ class _Guest:
     def depth(self) -> int:
         return 0 if self._exports is None else int(self._exports[DEPTH_EXPORT].value(self._store))
 
+    def close(self) -> int:
+        """Frees the instance now and returns the gas that was left.
+
+        A trap's exception refers to itself through its traceback, so without this the collector would let dead
+        instances and their 4 GiB of reserved addresses pile up.
+        """
+        left = self.gas()
+        self._store.close()
+        return left
+
     def memory_size(self) -> int:
         return int(ffi.wasmtime_memory_data_size(self._context, self._memory_ref))
 
@@ -265,10 +253,31 @@ def _trap_code(trap: wasmtime.Trap) -> wasmtime.TrapCode | None:
         return None
 
 
-def _failure(
-    status: str, detail: str, gas_used: int, state: CircleState, response: bytes = b"", log: tuple[str, ...] = ()
-) -> CallOutcome:
-    return CallOutcome(status, detail, response, gas_used, usage=state.usage, log=log)
+def _settle(hosted: Call, state: CircleState, status: str, detail: str, gas_used: int) -> CallOutcome:
+    """The outcome of a call that ran; a success that is no view is committed into `state`."""
+    response = bytes(hosted.response) if status in ("ok", "reverted") else b""
+    log = tuple(hosted.log)
+    if status != "ok" or hosted.facts.view:
+        return CallOutcome(status, detail, response, gas_used, usage=state.usage, log=log)
+    overlay = hosted.overlay
+    outcome = CallOutcome(
+        status="ok",
+        detail="",
+        response=response,
+        gas_used=gas_used,
+        diff=overlay.diff(),
+        usage=overlay.usage,
+        events=tuple(hosted.events),
+        transfers=tuple(hosted.transfers),
+        log=log,
+    )
+    state.commit(overlay)
+    return outcome
+
+
+def _refused(status: str, detail: str, gas_used: int, state: CircleState) -> CallOutcome:
+    """The outcome of a call that never ran."""
+    return CallOutcome(status, detail, b"", gas_used, usage=state.usage)
 
 
 def _value_type(kind: int) -> wasmtime.ValType:
