@@ -284,9 +284,10 @@ class StateProof:
 
 
 def prove(facade: NodeFacade, view: StoredView, kind: str, name: str, height: int | None = None) -> StateProof:
-    """Prove a part of the state: at a height, or at the newest certified one that is still held."""
+    """Prove a part of the state: at a height, or at the newest one for which a certificate is held."""
     key = state_key(kind, name)
-    at = height if height is not None else max(0, min(view.height, view.certified))
+    held = [h for _, h, _ in view.blocks.latest_certificates(CertificateKind.CERTIFICATE, 8) if h <= view.height]
+    at = height if height is not None else held[0] if held else view.height
     proven = view.prove(key, at)
     commit = view.blocks.commit(at)
     checkpoint = next(

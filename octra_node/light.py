@@ -1,0 +1,296 @@
+"""The light node: holds no state. It follows certificates and checkpoints, and believes only what it can verify.
+
+It asks linked full nodes, checks every answer against the genesis it was given, and says what it checked. What fails
+is refused with the reason, and another peer is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from octra import __version__
+from octra.circles.gateway import SiteView
+from octra.codec import decode, encode
+from octra.consensus.certificate import BlockHeader, Certificate
+from octra.consensus.checkpoint import Checkpoint
+from octra.consensus.genesis import Genesis
+from octra.consensus.ledger import keys as state_keys
+from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ledger.records import Account
+from octra.consensus.light import StateProof, Trusted, follow, verify_block, verify_state
+from octra.consensus.ports import Argument, CallOutcome
+from octra.consensus.statetree import TreeProof
+from octra.errors import InvalidInput, Malformed, Unavailable
+from octra.node import logs
+from octra.node.actors.ref import ActorCode, Context
+from octra.node.actors.supervisor import Supervisor
+from octra.node.chain import registered_of
+from octra.node.clock import LoopClock
+from octra.node.p2p.address import print_node_id
+from octra.node.p2p.messages import LatestAnswer, ProofAnswer, ProofRequest, SyncMessage
+from octra.node.p2p.peers import PeersActor, connect_peers
+from octra.node.p2p.router import Router
+from octra.node.p2p.short import Incoming
+from octra.node.parts import Facts
+from octra.node.rpc.errors import NotOffered
+from octra.node.rpc.facts import Fate, Level, NetworkFacts, NodeFacts, StatusFacts
+from octra.node.rpc.reading import StoredView
+from octra.primitives import NodeId
+
+POLL_MS = 1_000
+ASK_MS = 5_000
+CHECKPOINT_FILE = "checkpoint.bin"
+
+
+class ProofRefused(InvalidInput):
+    """A proof does not lead from the genesis to the claimed value; `reason` says where it breaks."""
+
+    oct_code = 3010
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"proof refused: {reason}")
+        self.reason = reason
+
+
+class NobodyAnswers(Unavailable):
+    """No linked full node gave a usable answer."""
+
+    oct_code = 3001
+
+    def __init__(self) -> None:
+        super().__init__("no full node is linked that answers")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAccount:
+    """A public account with the block that proves it. `account` is None when its absence was proven."""
+
+    account: Account | None
+    header: BlockHeader
+    signers: int  # seats whose signatures were checked
+
+
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """Ask for news."""
+
+
+class LightActor:
+    """Follows the chain's head: verifies what peers say is newest, and moves trust along checkpoints."""
+
+    def __init__(self, facts: Facts, router: Router) -> None:
+        self._facts, self._router = facts, router
+        self.trusted = Trusted(facts.genesis.chain_id, facts.committee, registered_of(facts.genesis))
+        self.head: BlockHeader | None = None
+        self.refused = 0
+
+    async def start(self, context: Context) -> None:
+        """Go on from the newest checkpoint that was followed before."""
+        self._context = context
+        path = self._facts.directory / CHECKPOINT_FILE
+        with contextlib.suppress(FileNotFoundError, InvalidInput):
+            self._follow(path.read_bytes(), save=False)
+        self._poll()
+
+    async def stop(self, deadline_ms: int) -> None:
+        """Nothing to put down."""
+
+    async def receive(self, batch: Sequence[_Poll | Incoming]) -> None:
+        """Time to ask again. What peers tell unasked is of no interest."""
+        if any(isinstance(message, _Poll) for message in batch):
+            self._context.spawn(self._ask_all())
+            self._poll()
+
+    def _poll(self) -> None:
+        self._context.timer(self._context.clock.monotonic_ms() + POLL_MS, _Poll())
+
+    async def _ask_all(self) -> None:
+        for peer in full_nodes(self._router):
+            try:
+                body = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
+                self._take(decode(body, LatestAnswer))
+            except Unavailable:
+                continue
+            except InvalidInput as error:
+                self.refused += 1
+                self._context.log.warning("a peer's answer was refused", peer=peer.hex()[:8], reason=str(error))
+
+    def _take(self, answer: LatestAnswer) -> None:
+        header = decode(answer.header, BlockHeader)
+        if self.head is None or header.height > self.head.height:
+            verify_block(header, decode(answer.certificate, Certificate), self.trusted)
+            self.head = header
+        if answer.checkpoint:
+            self._follow(answer.checkpoint, save=True)
+
+    def _follow(self, data: bytes, *, save: bool) -> None:
+        checkpoint = decode(data, Checkpoint)
+        if checkpoint.body.height <= self.trusted.height:
+            return
+        self.trusted = follow(self.trusted, checkpoint, self.trusted.validators)
+        if save:
+            _replace(self._facts.directory / CHECKPOINT_FILE, data)
+            self._context.log.info("checkpoint followed", epoch=checkpoint.body.epoch, height=checkpoint.body.height)
+
+
+class LightNode:
+    """What a light node's interfaces offer: its own state, verified accounts, and passing transactions on."""
+
+    def __init__(self, facts: Facts, router: Router, actor: LightActor) -> None:
+        self._facts, self._router, self._actor = facts, router, actor
+
+    @property
+    def genesis(self) -> Genesis:
+        return self._facts.genesis
+
+    @property
+    def params(self) -> LedgerParams:
+        return self._facts.params
+
+    def status(self) -> StatusFacts:
+        """Ready once a certified block was verified."""
+        ready = self._actor.head is not None
+        return StatusFacts(
+            node_id=print_node_id(self._facts.keys.node_id),
+            role=self._facts.config.node.role.value,
+            state="synced" if ready else "starting",
+            version=__version__,
+            kernel="none",
+            peers=len(self._router.peers()),
+            round=0,
+            lag=0,
+            ready=ready,
+            reasons=() if ready else ("no certified block verified yet",),
+            warnings=("light node: holds no state, verifies what others prove",),
+        )
+
+    def network(self) -> NetworkFacts:
+        """This node and its links."""
+        own = self._facts.keys.node_id
+        height = self._actor.head.height if self._actor.head else None
+        nodes = [NodeFacts(own, print_node_id(own), "light", self.status().state, None, height, __version__, own=True)]
+        for node_id, peer in sorted(self._router.peers().items()):
+            seat = self._facts.committee.seat_of(node_id)
+            role = peer.hello.role.name.lower()
+            nodes.append(NodeFacts(node_id, print_node_id(node_id), role, "linked", seat, peer.hello.height))
+        return NetworkFacts(tuple(nodes))
+
+    async def verified_account(self, address: bytes) -> VerifiedAccount:
+        """An account proven by a peer and checked here; raises `NobodyAnswers` or `ProofRefused`."""
+        key, refused = state_keys.account(address), None
+        for peer in full_nodes(self._router):
+            try:
+                latest = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
+                answer = decode(latest, LatestAnswer)
+                header = decode(answer.header, BlockHeader)
+                request = encode(ProofRequest(key, header.height))
+                proof = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.PROVE, request, timeout_ms=ASK_MS)
+                found = decode(proof, ProofAnswer)
+                return self.check_account(address, found.value, answer.header, answer.certificate, found.proof)
+            except Unavailable:
+                continue
+            except InvalidInput as error:
+                refused = error
+        raise refused or NobodyAnswers()
+
+    def check_account(
+        self, address: bytes, value: bytes | None, header: bytes, certificate: bytes, proof: bytes
+    ) -> VerifiedAccount:
+        """The account that a proof shows, checked from the genesis on; raises `ProofRefused`."""
+        try:
+            signed = decode(certificate, Certificate)
+            state_proof = StateProof(decode(header, BlockHeader), decode(proof, TreeProof), certificate=signed)
+            block = verify_state(state_keys.account(address), value, state_proof, self._actor.trusted)
+            account = None if value is None else decode(value, Account)
+        except Malformed as error:
+            raise ProofRefused(str(error)) from error
+        except InvalidInput as error:
+            raise ProofRefused(str(error)) from error
+        return VerifiedAccount(account, block, len(signed.headers))
+
+    @property
+    def trusted(self) -> Trusted:
+        """What this node has verified so far."""
+        return self._actor.trusted
+
+    @property
+    def head(self) -> BlockHeader | None:
+        """The newest certified block that this node has verified."""
+        return self._actor.head
+
+    # --- the rest of the facade: a light node passes transactions on, and holds nothing else ---
+
+    def view(self) -> contextlib.AbstractContextManager[StoredView]:
+        raise NotOffered("reading the state")
+
+    def pending(self, limit: int) -> Sequence[bytes]:
+        return ()
+
+    def pending_count(self) -> int:
+        return 0
+
+    def pending_of(self, address: bytes) -> Sequence[bytes]:
+        return ()
+
+    def pending_item(self, tx_id: bytes) -> bytes | None:
+        return None
+
+    def fate(self, tx_id: bytes) -> Fate | None:
+        return None
+
+    def certificate(self, height: int) -> bytes | None:
+        return None
+
+    async def submit(self, item: bytes) -> bytes:
+        """Hand a signed item to a full node; answers with the id that it gave."""
+        for peer in full_nodes(self._router):
+            with contextlib.suppress(Unavailable):
+                return await self._router.ask(peer, ActorCode.SYNC, SyncMessage.SUBMIT, item, timeout_ms=ASK_MS)
+        raise NobodyAnswers
+
+    async def wait(self, tx_id: bytes, level: Level, timeout_s: float) -> bool:
+        raise NotOffered("waiting for a transaction")
+
+    async def circle_view(self, circle: bytes, method: str, arguments: tuple[Argument, ...]) -> CallOutcome:
+        raise NotOffered("running a Circle")
+
+    def site_view(self) -> contextlib.AbstractContextManager[SiteView]:
+        raise NotOffered("serving Circles")
+
+
+def full_nodes(router: Router) -> Iterator[NodeId]:
+    """Linked peers that hold the state."""
+    for node_id, peer in tuple(router.peers().items()):
+        if peer.hello.role.name != "LIGHT":
+            yield node_id
+
+
+async def run_light(facts: Facts) -> None:
+    """Run a light node until told to stop."""
+    from octra.node.daemon import identity_of, network, running, until_signalled
+    from octra.node.serving import serving
+
+    log = logs.get(node=facts.keys.node_id.hex()[:8])
+    supervisor = Supervisor(LoopClock(), log)
+    identity = identity_of(facts)
+    async with network(facts, identity, supervisor) as router:
+        actor = LightActor(facts, router)
+        supervisor.add(ActorCode.SYNC, lambda: actor)
+        peers = supervisor.add(ActorCode.PEERS, lambda: PeersActor(identity, router, facts.config.p2p.bootstrap))
+        router.set_members(frozenset(facts.committee.seats))
+        connect_peers(router, peers)
+        await router.start()
+        async with running(supervisor):
+            log.info("light node started", version=__version__, chain=facts.genesis.chain_id)
+            async with serving(LightNode(facts, router, actor), facts.config):
+                await until_signalled(supervisor)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
