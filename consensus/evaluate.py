@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,43 +69,73 @@ def trace_root(node_id: bytes, job: bytes, steps: U32Array) -> bytes:
     )
 
 
-def evaluate_debit(
-    evaluator: Evaluator, spendable: Operand, amount: EntryBits, context: bytes,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Evaluation:  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """A job ready to run: checked operands, entry bootstraps done."""
+
+    circuit: BalanceCircuit
+    operands: U32Array
+    context: bytes
+
+
+def debit_work(evaluator: Evaluator, spendable: Operand, amount: EntryBits, context: bytes) -> Work:
     """Take a hidden amount from a balance: outputs `spendable`, `transferred` and `ok`.
 
-    The amount's bits pass the entry bootstrap first and nothing else reads them: a value near the decision line could
+    The amount's bits pass the entry bootstrap here and nothing else reads them: a value near the decision line could
     otherwise count as 0 in the comparison and as 1 in the transfer.
     """
     if amount.count != WIDTH:
         raise WrongOperand(f"amount of {amount.count} bits, expected {WIDTH}")
+    left = _bits(evaluator, spendable)
     entered = evaluator.backend.entry(evaluator.key, amount)
     circuit = circuits.debit(evaluator.key.params, evaluator.security_bits)
-    return _evaluate(evaluator, circuit, [_bits(evaluator, spendable), entered], context, on_progress)
+    return Work(circuit, np.concatenate([left, entered]), context)
 
 
-def evaluate_withdraw(
-    evaluator: Evaluator, spendable: Operand, amount: int, context: bytes,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Evaluation:  # fmt: skip
+def withdraw_work(evaluator: Evaluator, spendable: Operand, amount: int, context: bytes) -> Work:
     """Take a public amount from a balance: outputs `spendable` and `ok`."""
     circuit = circuits.withdraw(evaluator.key.params, evaluator.security_bits)
-    operands = [_bits(evaluator, spendable), _bits(evaluator, amount)]
-    return _evaluate(evaluator, circuit, operands, context, on_progress)
+    return Work(circuit, np.concatenate([_bits(evaluator, spendable), _bits(evaluator, amount)]), context)
 
 
-def evaluate_credit(
-    evaluator: Evaluator, balance: Operand, amount: Operand, context: bytes,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Evaluation:  # fmt: skip
+def credit_work(evaluator: Evaluator, balance: Operand, amount: Operand, context: bytes) -> Work:
     """Add an amount, hidden or public, to a balance: output `balance`."""
     hidden = [ciphertext_digest(operand) for operand in (balance, amount) if isinstance(operand, PackedBits)]
     if len(set(hidden)) < len(hidden):  # their noise would be one, counted as two
         raise WrongOperand("the same ciphertext twice")
     circuit = circuits.credit(evaluator.key.params, evaluator.security_bits)
-    operands = [_bits(evaluator, balance), _bits(evaluator, amount)]
-    return _evaluate(evaluator, circuit, operands, context, on_progress)
+    return Work(circuit, np.concatenate([_bits(evaluator, balance), _bits(evaluator, amount)]), context)
+
+
+def evaluate(
+    evaluator: Evaluator, works: Sequence[Work], on_progress: Callable[[Progress], None] | None = None
+) -> tuple[Evaluation, ...]:
+    """All results, in order. Works together cost less time than one by one: their ripples share blocks."""
+    jobs = [Job(work.circuit.plan, work.operands, work.context, keep_steps=True) for work in works]
+    evaluations = []
+    for work, result in zip(works, evaluator.executor.run(jobs, on_progress=on_progress), strict=True):
+        if not isinstance(result, Completed):
+            raise result.error
+        assert result.steps is not None
+        entered = work.operands[len(work.operands) - work.circuit.entry_bits :]
+        steps = np.concatenate([entered, result.steps])
+        evaluations.append(Evaluation(_packed_words(evaluator, work.circuit, result.outputs), steps))
+    return tuple(evaluations)
+
+
+def evaluate_debit(evaluator: Evaluator, spendable: Operand, amount: EntryBits, context: bytes) -> Evaluation:
+    """`debit_work`, alone."""
+    return evaluate(evaluator, [debit_work(evaluator, spendable, amount, context)])[0]
+
+
+def evaluate_withdraw(evaluator: Evaluator, spendable: Operand, amount: int, context: bytes) -> Evaluation:
+    """`withdraw_work`, alone."""
+    return evaluate(evaluator, [withdraw_work(evaluator, spendable, amount, context)])[0]
+
+
+def evaluate_credit(evaluator: Evaluator, balance: Operand, amount: Operand, context: bytes) -> Evaluation:
+    """`credit_work`, alone."""
+    return evaluate(evaluator, [credit_work(evaluator, balance, amount, context)])[0]
 
 
 def _bits(evaluator: Evaluator, operand: Operand) -> U32Array:
@@ -123,20 +153,11 @@ def _bits(evaluator: Evaluator, operand: Operand) -> U32Array:
     return unpack(operand)
 
 
-def _evaluate(
-    evaluator: Evaluator, circuit: BalanceCircuit, operands: list[U32Array], context: bytes,
-    on_progress: Callable[[Progress], None] | None,
-) -> Evaluation:  # fmt: skip
-    job = Job(circuit.plan, np.concatenate(operands), context, keep_steps=True)
-    (result,) = evaluator.executor.run([job], on_progress=on_progress)
-    if not isinstance(result, Completed):
-        raise result.error
-    assert result.steps is not None
+def _packed_words(evaluator: Evaluator, circuit: BalanceCircuit, bits: U32Array) -> dict[str, PackedBits]:
+    """Each output word as a ciphertext of its own, because each is a value of its own on the chain."""
     outputs, position = {}, 0
     for word in circuit.plan.graph.outputs:
-        bits = result.outputs[position : position + len(word.literals)]
+        chunk = bits[position : position + len(word.literals)]
         position += len(word.literals)
-        glwe = evaluator.backend.pack(evaluator.key, bits)
-        outputs[word.name] = packed(evaluator.key, glwe, len(bits))
-    entered = operands[-1][: circuit.entry_bits]
-    return Evaluation(outputs, np.concatenate([entered, result.steps]))
+        outputs[word.name] = packed(evaluator.key, evaluator.backend.pack(evaluator.key, chunk), len(chunk))
+    return outputs

@@ -16,10 +16,14 @@ from octra.consensus.circuits import WIDTH, credit_graph, debit_graph, withdraw_
 from octra.consensus.evaluate import (
     Evaluator,
     WrongOperand,
+    credit_work,
+    debit_work,
+    evaluate,
     evaluate_credit,
     evaluate_debit,
     evaluate_withdraw,
     trace_root,
+    withdraw_work,
 )
 from octra.hfhe import params
 from octra.hfhe.backend import choose
@@ -158,6 +162,21 @@ def test_a_private_transfer_moves_the_amount_or_nothing(
     received = evaluate_credit(evaluator, 7, result.outputs["transferred"], b"c" * 32)
     assert reveal(secret, received.outputs["balance"]) == (7 + moved) % (1 << WIDTH)
     assert len(received.steps) == 99
+
+
+def test_works_together_give_the_bytes_of_works_alone(machine: tuple[SecretKey, Evaluator]) -> None:
+    secret, evaluator = machine
+    works = [
+        debit_work(evaluator, seal(evaluator, 60, 1), deal(secret, evaluator, 12, 2), b"1" * 32),
+        credit_work(evaluator, seal(evaluator, 9, 3), 4, b"2" * 32),
+        withdraw_work(evaluator, seal(evaluator, 9, 4), 4, b"3" * 32),
+    ]
+    together = evaluate(evaluator, works)
+    for work, result in zip(works, together, strict=True):
+        (alone,) = evaluate(evaluator, [work])
+        assert alone.digests() == result.digests()
+        assert (alone.steps == result.steps).all()
+        assert len(result.steps) == work.circuit.bootstraps
 
 
 def test_public_amounts_enter_and_leave_a_balance(machine: tuple[SecretKey, Evaluator]) -> None:
