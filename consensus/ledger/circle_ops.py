@@ -14,6 +14,7 @@ from octra.consensus.ledger.circle_manifest import check_call, manifest_hash, re
 from octra.consensus.ledger.errors import (
     CircleFailed,
     FeeTooLow,
+    InvalidOp,
     InvalidTarget,
     LimitReached,
     ModuleRefused,
@@ -152,8 +153,13 @@ def queue_call(x: Execution, queue: CircleQueue, transaction: Transaction, op: o
 
 
 def read_arguments(data: bytes) -> tuple[Argument, ...]:
-    """The arguments of a call; raises `Malformed`."""
-    return tuple(decode(data, list[Argument], "arguments of the call"))
+    """The arguments of a call; raises `Malformed` or `InvalidOp`."""
+    values: list[Argument] = []
+    for value in decode(data, list[object], "arguments of the call"):
+        if not isinstance(value, bool | int | str | bytes | None):
+            raise InvalidOp("an argument is nothing, true, false, an integer, text or bytes")
+        values.append(value)
+    return tuple(values)
 
 
 def call_context(x: Execution) -> CallContext:

@@ -20,13 +20,13 @@ class WorkTable(Struct, frozen=True, array_like=True):
     """Bootstraps that an operation may cause, worst case, for one noise budget."""
 
     encrypt: int = 97
-    decrypt: int = 148
+    decrypt: int = 149
     transfer: int = 348
     collect: int = 99
 
 
 WORK_128: Final = WorkTable()  # failure probability 2^-128: the default
-WORK_64: Final = WorkTable(decrypt=99, transfer=299)  # 2^-64: throw-away test networks
+WORK_64: Final = WorkTable(transfer=299)  # 2^-64: throw-away test networks
 
 
 class Prices(Struct, frozen=True, array_like=True):

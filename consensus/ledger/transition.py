@@ -52,7 +52,7 @@ from octra.consensus.ledger.records import (
     Request,
     Supply,
 )
-from octra.consensus.ledger.state import Overlay, load, read
+from octra.consensus.ledger.state import Overlay, load
 from octra.consensus.ledger.transactions import Transaction, admit_attested, check_expiry
 from octra.consensus.ports import CallOutcome, CircleCall, CircleEngine, CircleView, StateView
 from octra.crypto.hash import H, merkle_root
@@ -120,6 +120,7 @@ class Outcome:
 
     writes: tuple[Write, ...]
     circle_writes: dict[bytes, tuple[Write, ...]]
+    circle_records: dict[bytes, CircleRecord]  # of the Circles in `circle_writes`, with the roots before this commit
     receipts: tuple[Receipt, ...]
     settlements: tuple[Settlement, ...]
     events: tuple[TransactionEvent, ...]
@@ -184,13 +185,10 @@ def apply_commit(
 
 def seal_circle_records(outcome: Outcome, roots: Mapping[bytes, bytes]) -> list[Write]:
     """The records of the Circles that changed, with the new roots of their keys: written after their trees."""
-    writes = dict(outcome.writes)
-    sealed: list[Write] = []
-    for circle, root in sorted(roots.items()):
-        data = writes[keys.circle(circle)]
-        assert data is not None, "a Circle whose keys changed has a record among the writes"
-        sealed.append((keys.circle(circle), encode(replace(read(data, CircleRecord), stable_root=root))))
-    return sealed
+    return [
+        (keys.circle(circle), encode(replace(outcome.circle_records[circle], stable_root=root)))
+        for circle, root in sorted(roots.items())
+    ]
 
 
 # --- the clock ---
@@ -493,6 +491,7 @@ def _close(run: _Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> O
     return Outcome(
         writes=x.state.sorted_writes(),
         circle_writes={circle: tuple(sorted(diff.items())) for circle, diff in sorted(run.queue.diffs.items())},
+        circle_records={c: x.state.require(keys.circle(c), CircleRecord) for c in sorted(run.queue.diffs)},
         receipts=tuple(run.receipts),
         settlements=tuple(x.settlements),
         events=tuple(run.events),
