@@ -45,8 +45,15 @@ class Inbox:
     def _run(self) -> None:
         with self._lock:
             calls, self._calls = self._calls, deque()
-        for call in calls:
-            call()
+        self._run_all(calls)
+
+    def _run_all(self, calls: deque[Callable[[], None]]) -> None:
+        try:
+            while calls:
+                calls.popleft()()
+        finally:
+            if calls:  # one has failed, which the loop reports; other connections must not pay for it
+                self._loop.call_soon(self._run_all, calls)
 
 
 class Outbox:
