@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,6 +38,7 @@ from octra.primitives import parse_address
 JsonArgument = bool | int | str | dict[str, str] | None
 
 ARGUMENTS_MAX: Final = 64
+SUBMIT_MANY_MAX: Final = 1_000
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _SAFE_INTEGER: Final = 2**53  # beyond it JavaScript rounds
 
@@ -181,6 +183,24 @@ async def _network(context: Context, _: Parameters) -> object:
 async def _submit_raw(context: Context, p: Parameters) -> object:
     tx_id, unchecked = await service.submit(context.facade, base64_of(p, 0))
     return {"tx_id": tx_id.hex(), "status": "accepted", "nonce": unchecked.content.nonce}
+
+
+@table.method("octra_submitMany", "[base64 wire, at most 1000]", "Take many signed transactions at once", PRICE_PROOF)
+async def _submit_many(context: Context, p: Parameters) -> object:
+    texts = p.value(0, list[str], "a list of base64")
+    if not 1 <= len(texts) <= SUBMIT_MANY_MAX:
+        raise BadRequest(f"1 to {SUBMIT_MANY_MAX} transactions")
+    return await asyncio.gather(*(_submit_one(context, text) for text in texts))
+
+
+async def _submit_one(context: Context, text: str) -> dict[str, object]:
+    try:
+        if len(text) % 4 or not _BASE64.fullmatch(text):
+            raise BadRequest("expected base64")
+        tx_id, _ = await service.submit(context.facade, b64decode(text))
+    except OctraError as error:
+        return {"status": "refused", "error": jsonrpc.failure_of(error).data}
+    return {"status": "accepted", "tx_id": tx_id.hex()}
 
 
 @table.method("octra_simulate", "base64 wire or body", "Check a transaction without sending it", PRICE_PROOF)
