@@ -22,7 +22,6 @@ from octra.node import config, home
 from octra.node.p2p.address import peer_id
 from octra.primitives import UNITS_PER_OCT, Address, address_of
 
-ACCOUNTS = 10
 ACCOUNT_UNITS = 10_000 * UNITS_PER_OCT
 FAUCET_UNITS = 1_000_000 * UNITS_PER_OCT
 FIRST_P2P_PORT, FIRST_HTTP_PORT = 9100, 8180
@@ -40,6 +39,7 @@ class Plan:
     epoch_ms: int = 20_000
     p2p_port: int = FIRST_P2P_PORT  # of the first node; the others follow
     http_port: int = FIRST_HTTP_PORT
+    accounts: tuple[Address, ...] = ()  # that own something at height 0, beside the faucet
     hosts: tuple[str, ...] = ()  # IPv4 address of each node; empty: all on this machine's loopback
 
     def host(self, number: int) -> str:
@@ -62,9 +62,7 @@ def faucet_key(seed: bytes) -> SigningKey:
     return SigningKey(H("octra.faucet", seed))
 
 
-def found(
-    plan: Plan, seed: bytes, time_ms: int, accounts: Sequence[Address] = (), say: Callable[[str], None] = print
-) -> list[NodePlace]:
+def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = print) -> list[NodePlace]:
     """Write everything under `plan.directory`; the answer lists the nodes, validators first."""
     node_keys = [
         home.NodeKeys(
@@ -96,7 +94,7 @@ def found(
                 for keys in node_keys
                 if keys.checkpoint
             ),
-            accounts=_accounts(seed, accounts),
+            accounts=_accounts(seed, plan.accounts),
             coin=chain.GenesisCoin("dealt", coin_secret.public(), tuple(share.public() for share in coin_shares)),
             key=chain.GenesisKey("dealer", plan.parameters, key.key_id, H("octra.fhe.eval", evaluation)),
             epoch_ms=plan.epoch_ms,
