@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octra.errors import InvalidInput, Unavailable
+from octra.errors import Corrupt, InvalidInput, Unavailable
 
 
 class NotFound(InvalidInput):
@@ -81,3 +81,12 @@ class NotOffered(Unavailable):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: not offered by this node")
         self.what = what
+
+
+class Internal(Corrupt):
+    """The node met a state that it did not expect."""
+
+    oct_code = 5001
+
+    def __init__(self) -> None:
+        super().__init__("the node met a state that it did not expect")

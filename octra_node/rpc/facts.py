@@ -159,6 +159,13 @@ class TransactionFacts:
             return self.settlement.code
         return self.receipt.code if self.receipt is not None else 0
 
+    @property
+    def reason(self) -> str:
+        """One line about a failure; empty if there is none."""
+        if self.fate is not None:
+            return self.fate.reason
+        return self.receipt.detail if self.receipt is not None else ""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:

@@ -221,7 +221,7 @@ async def _transaction(context: Context, p: Parameters) -> object:
     else:
         answer["block_height"] = facts.height
     if answer["status"] == "rejected":
-        answer["error"] = {"type": catalogue.row(facts.code).name, "reason": _reason(facts)}
+        answer["error"] = {"type": catalogue.row(facts.code).name, "reason": facts.reason}
         answer["rejected_at"] = _seconds(facts)
     elif answer["status"] == "dropped":
         assert facts.fate is not None
@@ -385,13 +385,7 @@ def _raw_row(facts: TransactionFacts) -> dict[str, object]:
 
 def _rejection(facts: TransactionFacts) -> dict[str, object]:
     name = catalogue.row(facts.code).name
-    return {"nonce": facts.nonce, "error_type": name, "reason": _reason(facts), "type": "rejected"}
-
-
-def _reason(facts: TransactionFacts) -> str:
-    if facts.fate is not None:
-        return facts.fate.reason
-    return facts.receipt.detail if facts.receipt is not None else ""
+    return {"nonce": facts.nonce, "error_type": name, "reason": facts.reason, "type": "rejected"}
 
 
 def _status_word(facts: TransactionFacts) -> str:

@@ -155,6 +155,7 @@ def committee(facade: NodeFacade) -> Json:
 
 def network(facts: NetworkFacts) -> Json:
     """Nodes and links, without hosts."""
+    names = {node.node_id: node.name for node in facts.nodes}
     return {
         "nodes": [
             {
@@ -168,7 +169,11 @@ def network(facts: NetworkFacts) -> Json:
             }
             for node in facts.nodes
         ],
-        "edges": [{"a": edge.a.hex(), "b": edge.b.hex(), "latency_ms": edge.latency_ms} for edge in facts.edges],
+        "edges": [
+            {"a": names[edge.a], "b": names[edge.b], "latency_ms": edge.latency_ms}
+            for edge in facts.edges
+            if edge.a in names and edge.b in names
+        ],
     }
 
 
@@ -244,7 +249,7 @@ def transaction(facts: TransactionFacts) -> Json:
     if facts.receipt is not None:
         answer["receipt"] = receipt(facts)
     if facts.code:
-        answer["error"] = error(facts.code, _reason(facts))
+        answer["error"] = error(facts.code, facts.reason)
     return answer
 
 
@@ -456,9 +461,3 @@ def text(data: bytes) -> str:
 def as_of(view: StoredView) -> Mapping[str, object]:
     """The height that an answer holds for."""
     return {"height": view.height, "epoch": view.epoch_now, "state_root": view.state_root.hex()}
-
-
-def _reason(facts: TransactionFacts) -> str:
-    if facts.fate is not None:
-        return facts.fate.reason
-    return facts.receipt.detail if facts.receipt is not None else ""

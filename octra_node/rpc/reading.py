@@ -33,7 +33,7 @@ from octra.storage.kv import Family, ReadView
 from octra.storage.state import Proven, StateReader
 from octra.storage.tree.path import GLOBAL_TREE
 
-EPOCH_HEIGHTS_MAX = 100_000  # blocks that one epoch can have: 20,000 rounds, and a margin
+RECENT_HEIGHTS_MAX = 5_000  # blocks that a search for recent transactions walks over: 50 ms
 
 
 class StoredView:
@@ -134,15 +134,21 @@ class StoredView:
         unchecked = next((item for item in self._items(commit) if item.id == tx_id), None)
         return None if unchecked is None else self._executed(unchecked, decode(data, Receipt))
 
-    def recent_transactions(self, limit: int, before: int | None = None) -> tuple[list[TransactionFacts], int | None]:
-        """Whole heights, newest first, until `limit` transactions are found; the height to go on below, or `None`."""
+    def recent_transactions(
+        self, limit: int, before: int | None = None, heights_max: int = RECENT_HEIGHTS_MAX
+    ) -> tuple[list[TransactionFacts], int | None]:
+        """Whole heights, newest first, until `limit` transactions are found or so many heights were looked at.
+
+        With it the height to go on below, or `None` at the beginning of the chain.
+        """
         found: list[TransactionFacts] = []
-        for height, commit in self.blocks.latest_commits(EPOCH_HEIGHTS_MAX, before=before):
+        height = None
+        for height, commit in self.blocks.latest_commits(heights_max, before=before):
             if _header(commit).tx_count:
                 found += reversed(self.transactions_in(height))
             if len(found) >= limit:
-                return found, height
-        return found, None
+                break
+        return found, height if height is not None and height > 1 else None
 
     def transactions_of(
         self, address: bytes, limit: int, before: tuple[int, int] | None = None
