@@ -82,7 +82,8 @@ def init(
     addresses = tuple(host for host in hosts.split(",") if host)
     if addresses and len(addresses) != nodes + light:
         raise CommandFailed(1002, f"--hosts names {len(addresses)} addresses for {nodes + light} nodes")
-    plan = founding.Plan(out, nodes, light, _known(parameters), epoch * 1000, p2p_port, http_port, addresses)
+    places = {"p2p_port": p2p_port, "http_port": http_port}
+    plan = founding.Plan(out, nodes, light, _known(parameters), epoch * 1000, **places, hosts=addresses)
     network = LocalNetwork.found(plan, FAUCET_SEED, say)
     names = [place.name for place in network.places]
     return Answer({"directory": str(out), "created": True, "nodes": names}, f"wrote {', '.join(names)} under {out}")

@@ -23,9 +23,12 @@ from octra.node.actors.ledger import LedgerActor
 from octra.node.actors.mempool import MempoolActor
 from octra.node.actors.ordering import OrderingActor
 from octra.node.actors.ref import ActorCode
+from octra.node.actors.seat import SeatActor
 from octra.node.actors.supervisor import Blame, Supervisor
+from octra.node.actors.sync import SyncActor
 from octra.node.board import Board
 from octra.node.clock import LoopClock
+from octra.node.facade import FullNode
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity, Status
 from octra.node.p2p.hello import Hello
@@ -34,6 +37,7 @@ from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
 from octra.node.p2p.short import Incoming
 from octra.node.parts import Facts, Parts, Stores
+from octra.node.serving import serving
 from octra.primitives import NodeId
 from octra.storage import space
 from octra.storage.blocks import BlockStore
@@ -101,17 +105,12 @@ async def _run_full(facts: Facts) -> None:
             await router.start()  # before the actors: one of them dials at once; what arrives waits in mailboxes
             async with running(supervisor):
                 log.info("node started", version=__version__, chain=facts.genesis.chain_id, height=head.height)
-                from octra.node.serving import serving
-
-                async with serving(parts, supervisor):
+                async with serving(FullNode(parts, supervisor), facts.config):
                     await until_signalled(supervisor)
 
 
 def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None:
     """Declare the actors of a full node, those that others lean on first."""
-    from octra.node.actors.seat import SeatActor
-    from octra.node.actors.sync import SyncActor
-
     watchers = (ActorCode.MEMPOOL, ActorCode.KEYSHARD, ActorCode.SYNC)
     supervisor.add(
         ActorCode.LEDGER, lambda: LedgerActor(parts, watchers), critical=True, count_max=100_000, size_max=MAILBOX_BYTES
