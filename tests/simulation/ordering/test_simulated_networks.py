@@ -1,0 +1,92 @@
+"""Whole networks of the real core: a small share of what `./run sim` does with thousands of seeds."""
+
+from __future__ import annotations
+
+import pytest
+from ordering.dags import fuzz
+from ordering.runs import Result, run_scenario, run_seed
+from ordering.scenario import STRATEGIES, Crash, Cut, Scenario, draw_scenario
+
+LONG_SEEDS = range(1_000, 1_300)
+
+
+def _sound(result: Result) -> bool:
+    assert not result.problems, f"{result.scenario}: {result.problems}"
+    return True
+
+
+@pytest.mark.parametrize("seed", range(36))
+def test_four_seats_agree_and_lose_nothing_whatever_the_seed_brings(seed: int) -> None:
+    assert _sound(run_seed(seed, 4))
+
+
+@pytest.mark.parametrize("seed", range(14))
+def test_seven_seats_agree_and_lose_nothing_whatever_the_seed_brings(seed: int) -> None:
+    assert _sound(run_seed(seed, 7))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 10])
+def test_other_sizes_run_the_same_code(size: int) -> None:
+    assert _sound(run_seed(3, size))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_faulty_seat_of_four_harms_nobody(strategy: str) -> None:
+    scenario = Scenario(
+        77, 4, "uniform", 0.02, 0.05, strategies={1: strategy}, hurried=True, batches_per_seat=4, reserve_rounds=1
+    )
+    assert _sound(run_scenario(scenario))
+
+
+def test_the_same_seed_gives_the_same_trace_and_another_seed_another() -> None:
+    first, again, other = run_seed(5, 4), run_seed(5, 4), run_seed(6, 4)
+    assert (first.trace, first.height, first.deliveries) == (again.trace, again.height, again.deliveries)
+    assert first.trace != other.trace
+
+
+def test_real_signatures_and_the_real_coin_give_the_same_guarantees() -> None:
+    result = run_scenario(
+        Scenario(4, 4, "uniform", 0.0, 0.0, {2: "bad_coin_share"}, batches_per_seat=3, real_crypto=True)
+    )
+    assert _sound(result)
+
+
+def test_a_seat_that_was_away_for_hundreds_of_rounds_catches_up_by_ranges() -> None:
+    away = Crash(400, 5_900, 2, power=False)
+    result = run_scenario(Scenario(1, 4, "local", 0.0, 0.0, crashes=(away,), hurried=True, batches_per_seat=12))
+    assert _sound(result)
+    assert result.floor > 64
+    assert result.ranges > 1
+
+
+def test_a_cut_off_seat_comes_back_and_its_batches_mature() -> None:
+    cut = Cut(300, 5_900, frozenset({0}), frozenset({1, 2, 3}), one_way=False)
+    result = run_scenario(Scenario(2, 4, "local", 0.0, 0.0, cuts=(cut,), hurried=True, batches_per_seat=12))
+    assert _sound(result)
+    assert result.floor > 64
+
+
+def test_the_whole_network_may_lose_power_at_once() -> None:
+    crashes = tuple(Crash(1_500 + 7 * seat, 2_500 + 50 * seat, seat, power=True) for seat in range(4))
+    assert _sound(run_scenario(Scenario(3, 4, "uniform", 0.0, 0.0, crashes=crashes, reserve_rounds=1)))
+
+
+def test_no_view_of_a_random_dag_contradicts_another() -> None:
+    wide, intent, larger = fuzz("wide", range(150), 4), fuzz("intent", range(250), 4), fuzz("wide", range(40), 7)
+    assert wide.bad == intent.bad == larger.bad == []
+    assert wide.decisions + intent.decisions > 10_000  # the fuzz would prove nothing if nothing were decided
+
+
+def test_scenarios_cover_every_fault() -> None:
+    drawn = [draw_scenario(seed, 7) for seed in range(300)]
+    assert {name for scenario in drawn for name in scenario.strategies.values()} == set(STRATEGIES)
+    assert any(cut.one_way for scenario in drawn for cut in scenario.cuts)
+    assert any(crash.power for scenario in drawn for crash in scenario.crashes)
+    assert all(len(scenario.strategies) <= 2 for scenario in drawn)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [4, 7])
+def test_many_more_seeds(size: int) -> None:
+    for seed in LONG_SEEDS:
+        assert _sound(run_seed(seed, size))
