@@ -32,6 +32,7 @@ def run(arguments: list[str]) -> int:
             raise output.CommandFailed(1002, f"no command {name!r}{hint}")
         module = importlib.import_module(COMMANDS[name][0])
         app: typer.Typer = module.app
+        app.rich_markup_mode = None  # plain help: the rich one imports for half a second
         group = name in GROUPS
         if group and len(words) > 1 and not words[1].startswith("-"):
             name = f"{name} {words[1]}"

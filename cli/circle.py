@@ -1,4 +1,7 @@
-"""`octra circle ...`: from an empty folder to a program that lives on the chain under its own web address."""
+"""`octra circle ...`: from an empty folder to a program that lives on the chain under its own web address.
+
+What checks and compiles programs is imported where it is used, so that help and views start at once.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,8 @@ from typing import Any
 
 import typer
 
-from octra.circles import manifest, package, project
-from octra.circles.errors import InvalidManifest
 from octra.circles.identity import parse_circle, print_circle
-from octra.circles.runtime import prepare
-from octra.cli import amounts, arguments, client, deploying, network, preview, signing
+from octra.cli import amounts, arguments, client, network, preview, signing
 from octra.cli.output import Answer, CommandFailed, say, table
 from octra.cli.signing import Operation, Terms
 from octra.consensus.ledger import keys, ops
@@ -34,6 +34,8 @@ def new(
     template: str = typer.Option("counter", help="what to start from"),
 ) -> Answer:
     """Start a project folder."""
+    from octra.circles import project
+
     path = project.create(name, Path.cwd(), lang, template)
     text = f"created {name}/ ({lang}, {template})\nnext: cd {name} && octra circle build"
     return Answer({"path": str(path), "lang": lang, "template": template}, text)
@@ -42,6 +44,8 @@ def new(
 @app.command()
 def doctor(lang: str = typer.Option("", help="only this language; exit code 3 when it is missing")) -> Answer:
     """Which languages can be compiled here, and how to get the others."""
+    from octra.circles import project
+
     reports = [report for report in project.doctor() if lang in ("", report.language)]
     if not reports:
         raise CommandFailed(1002, "--lang is rust, cpp or wat")
@@ -63,6 +67,8 @@ def build(
     force: bool = typer.Option(False, "--force", help="compile although nothing changed"),
 ) -> Answer:
     """Compile, check and pack the project."""
+    from octra.circles import project
+
     report = project.build(folder, force=force)
     data = {
         "package": str(report.path),
@@ -82,6 +88,10 @@ def deploy(
     dry_run: bool = typer.Option(False, "--dry-run", help="only show what it would cost"),
 ) -> Answer:
     """Put a Circle on the chain: it gets an id, and a web address of its own."""
+    from octra.circles import package, project
+    from octra.circles.runtime import prepare
+    from octra.cli import deploying
+
     if source.is_dir():
         packed = project.build(source).package
     else:
@@ -165,6 +175,9 @@ def list_() -> Answer:
 
 def _types_of(circle: bytes, method: str) -> list[str] | None:
     """Argument types by the Circle's manifest; raises when it has no such method. None: no manifest is readable."""
+    from octra.circles import manifest
+    from octra.circles.errors import InvalidManifest
+
     answer = client.call("octra_state", base64.b64encode(keys.circle_manifest(circle)).decode())
     if answer.get("value") is None:
         raise CommandFailed(4041, "there is no such Circle on this chain")

@@ -6,15 +6,17 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from octra.cli import output
-from octra.cli.localnet_state import default_directory
+from octra.cli.localnet_state import STATE_FILE, default_directory
 from octra.cli.output import Answer, CommandFailed, say
-from octra.node import founding
-from octra.node.localnet import STATE_FILE, LocalNetwork
-from octra.node.localnet_seed import FAUCET_SEED
+from octra.node.localnet_seed import FAUCET_SEED, FIRST_HTTP_PORT, FIRST_P2P_PORT
+
+if TYPE_CHECKING:
+    from octra.node.localnet import LocalNetwork
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="A whole network on this machine.")
 
@@ -22,8 +24,8 @@ _NODES = typer.Option(4, min=1, max=10, help="validators; below 4 nothing is tol
 _LIGHT = typer.Option(1, min=0, max=4, help="light nodes")
 _PARAMETERS = typer.Option("T", help="FHE parameter set of the network key: T, or TEST (fast, hides nothing)")
 _EPOCH = typer.Option(20, min=5, help="seconds of an epoch")
-_HTTP = typer.Option(founding.FIRST_HTTP_PORT, help="HTTP port of the first node")
-_P2P = typer.Option(founding.FIRST_P2P_PORT, help="libp2p port of the first node")
+_HTTP = typer.Option(FIRST_HTTP_PORT, help="HTTP port of the first node")
+_P2P = typer.Option(FIRST_P2P_PORT, help="libp2p port of the first node")
 
 
 @app.callback()
@@ -38,6 +40,9 @@ def localnet(
     fresh: bool = typer.Option(False, "--fresh", help="forget the network of last time"),
 ) -> Answer | None:
     """Start a local network (or last time's again) and keep it until Ctrl-C."""
+    from octra.node import founding
+    from octra.node.localnet import LocalNetwork
+
     if context.invoked_subcommand:
         return None
     directory = default_directory()
@@ -47,7 +52,9 @@ def localnet(
         say(f"using the network in {directory} (--fresh starts anew)")
         network = LocalNetwork.load(directory)
     else:
-        plan = founding.Plan(directory, nodes, light, _known(parameters), epoch * 1000, p2p_port, http_port)
+        plan = founding.Plan(
+            directory, nodes, light, _known(parameters), epoch * 1000, p2p_port=p2p_port, http_port=http_port
+        )
         network = LocalNetwork.found(plan, FAUCET_SEED, say)
     with network:
         network.start()
@@ -74,6 +81,9 @@ def init(
     hosts: str = typer.Option("", help="IPv4 addresses of the nodes, comma separated; default: all on loopback"),
 ) -> Answer:
     """Only write the directories of a network; start each with `octra node start --home OUT/nodeN`."""
+    from octra.node import founding
+    from octra.node.localnet import LocalNetwork
+
     if (out / STATE_FILE).exists():
         network = LocalNetwork.load(out)
         return Answer(
@@ -82,8 +92,9 @@ def init(
     addresses = tuple(host for host in hosts.split(",") if host)
     if addresses and len(addresses) != nodes + light:
         raise CommandFailed(1002, f"--hosts names {len(addresses)} addresses for {nodes + light} nodes")
-    places = {"p2p_port": p2p_port, "http_port": http_port}
-    plan = founding.Plan(out, nodes, light, _known(parameters), epoch * 1000, **places, hosts=addresses)
+    plan = founding.Plan(
+        out, nodes, light, _known(parameters), epoch * 1000, p2p_port=p2p_port, http_port=http_port, hosts=addresses
+    )
     network = LocalNetwork.found(plan, FAUCET_SEED, say)
     names = [place.name for place in network.places]
     return Answer({"directory": str(out), "created": True, "nodes": names}, f"wrote {', '.join(names)} under {out}")

@@ -18,6 +18,7 @@ from octra.consensus.ledger.records import request_name
 from octra.crypto import seal
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
+from octra.node.localnet_seed import FAUCET_SEED
 from octra.primitives import UNITS_PER_OCT, address_of, parse_address, print_address, print_amount
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-FAUCET_SEED = b"octra localnet faucet".ljust(32, b"\0")  # public on purpose: it guards test coins only
 FAUCET_UNITS = 1_000 * UNITS_PER_OCT
 FAUCET_TRIES = 5  # two people asking at once take the same nonce; one of them asks again
 NONCE_USED = 2102

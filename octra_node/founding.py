@@ -19,12 +19,12 @@ from octra.crypto.hash import H
 from octra.hfhe import params, wire
 from octra.hfhe.threshold import dealer
 from octra.node import config, home
+from octra.node.localnet_seed import FIRST_HTTP_PORT, FIRST_P2P_PORT
 from octra.node.p2p.address import peer_id
 from octra.primitives import UNITS_PER_OCT, Address, address_of
 
 ACCOUNT_UNITS = 10_000 * UNITS_PER_OCT
 FAUCET_UNITS = 1_000_000 * UNITS_PER_OCT
-FIRST_P2P_PORT, FIRST_HTTP_PORT = 9100, 8180
 EVALUATION_FILE = "evaluation.key"
 
 
