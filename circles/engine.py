@@ -33,7 +33,7 @@ def new_engine(backend: Backend = "cranelift") -> wasmtime.Engine:
     config = wasmtime.Config()
     config.cranelift_nan_canonicalization = True
     config.parallel_compilation = False
-    config.max_wasm_stack = limits.WASM_STACK
+    config.max_wasm_stack = limits.WORKER_WASM_STACK
     config.wasm_relaxed_simd = False  # before SIMD: the engine refuses one without the other
     for proposal in _REFUSED_PROPOSALS:
         setattr(config, proposal, False)

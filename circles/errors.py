@@ -53,7 +53,7 @@ class InvalidFrame(InvalidInput):
 class CallFailed(InvalidInput):
     """The call ends here with `status`, a word of the receipt; nothing that it wrote stays."""
 
-    oct_code = 6002
+    oct_code = 6004
 
     def __init__(self, status: str, detail: str = "") -> None:
         super().__init__(f"{status}: {detail}" if detail else status)

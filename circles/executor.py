@@ -29,6 +29,7 @@ from octra.circles.wire import (
     Done,
     Execute,
     Outcome,
+    Preparing,
     ReadCode,
     ReadKey,
     ReadRows,
@@ -63,7 +64,7 @@ class WorkerProcess:
                 start_new_session=True,  # Ctrl-C in a terminal is for the node, which ends its workers itself
             )
         self.channel: Channel[Report] = Channel(ours, Report)
-        ours.settimeout(limits.WORKER_START_SECONDS)
+        self.channel.be_patient(limits.WORKER_START_SECONDS)
         try:
             first = self.channel.receive()
             if not isinstance(first, Ready):
@@ -71,7 +72,7 @@ class WorkerProcess:
         except BaseException:
             self.kill()
             raise
-        ours.settimeout(stall_seconds)
+        self.channel.be_patient(stall_seconds)
 
     def kill(self) -> None:
         """Ends the process at once and collects it."""
@@ -100,6 +101,7 @@ class _Task:
     calls: list[CircleCall] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     outcomes: list[CallOutcome] = field(default_factory=list)
+    preparing: bool = False  # its worker compiles a module, which may take long
     finished: bool = False
 
 
@@ -178,6 +180,7 @@ class ExecutorPool:
             try:
                 for task in tasks:
                     task.outcomes.clear()
+                    task.preparing = False
                     try:
                         worker = self._worker(task.lane, backend)
                         worker.channel.send(Execute.of(task.calls))
@@ -188,14 +191,15 @@ class ExecutorPool:
                     selector.register(worker.channel, selectors.EVENT_READ, task)
                     talking[task.lane] = task
                 while talking:
-                    ready = selector.select(self._stall_seconds)
+                    compiling = any(task.preparing for task in talking.values())
+                    ready = selector.select(limits.PREPARE_SECONDS if compiling else self._stall_seconds)
                     if not ready:
                         reason = "the worker processes stalled"
                         break
                     for key, _ in ready:
                         task = key.data
                         try:
-                            ended = self._answer(task, view)
+                            ended = self._answer_all(task, view)
                         except ExecutorUnavailable as error:
                             reason = error.reason
                             selector.unregister(key.fileobj)
@@ -211,18 +215,28 @@ class ExecutorPool:
                     self._drop(lane)
         return reason
 
-    def _answer(self, task: _Task, view: CircleView) -> bool:
-        """Takes one report of the task's worker; True when its calls are done."""
+    def _answer_all(self, task: _Task, view: CircleView) -> bool:
+        """Takes what the task's worker has sent; True when its calls are done."""
         worker = self._workers[task.lane]
         assert worker is not None
+        while not self._answer(task, worker, view):
+            if not worker.channel.has_waiting:
+                return False
+        return True
+
+    def _answer(self, task: _Task, worker: WorkerProcess, view: CircleView) -> bool:
+        """Takes one report; True when it was the last."""
         report = worker.channel.receive()
+        task.preparing = isinstance(report, Preparing)
         match report:
+            case Preparing():
+                pass
             case ReadKey():
                 self._own(task, report.circle)
                 worker.channel.send(Value(view.get(report.circle, report.key)))
             case ReadRows():
                 self._own(task, report.circle)
-                limit = min(report.limit, limits.SCAN_PAGE)
+                limit = min(report.limit, limits.WORKER_SCAN_PAGE)
                 worker.channel.send(Rows(tuple(view.scan(report.circle, report.start, report.end, limit))))
             case ReadCode():
                 worker.channel.send(Code(view.code(report.code_hash)))
@@ -249,8 +263,10 @@ class ExecutorPool:
         for backend in _ATTEMPTS:
             try:
                 worker = self._worker(0, backend)
+                worker.channel.be_patient(limits.PREPARE_SECONDS)
                 worker.channel.send(Check(code))
                 report = worker.channel.receive()
+                worker.channel.be_patient(self._stall_seconds)
             except ExecutorUnavailable as error:
                 reason = error.reason
                 self._drop(0)

@@ -24,8 +24,7 @@ MEMORY_PAGES_MAX = 512  # 32 MiB
 
 # One call.
 GAS_LIMIT_MAX = 100_000_000  # one second on the slowest path of the reference core
-VIEW_GAS_MAX = 100_000_000
-GAS_PER_OU = 1_000
+VIEW_GAS_MAX = 500_000_000  # nobody else waits for a view; still half of what counts as a stall
 DEPTH_MAX = 65_536  # in weight units: the metered trap must come before the engine's stack overflow
 REQUEST_MAX = 256 * KIB
 RESPONSE_MAX = 2 * MIB
@@ -42,14 +41,13 @@ KEY_MAX = 1_024
 INLINE_VALUE_MAX = 64 * KIB
 STABLE_BYTES_MAX = 32 * MIB
 ENTRY_OVERHEAD = 64  # what a live key costs the tree besides its bytes
-SCAN_PAGE = 64  # rows fetched from the store at a time
+WORKER_KEPT_VALUE_MAX = 4 * KIB  # longer values are fetched again: their length is paid each time
+WORKER_SCAN_PAGE = 64  # rows fetched from the store at a time
 
 # Package and site.
-CHUNK = 256 * KIB
 PACKAGE_MAX = 40 * MIB
 ASSETS_BYTES_MAX = 32 * MIB
 ASSET_PATH_MAX, PACKAGE_PATH_MAX = 1_024, 200
-PINNED_ASSET_MAX = 64 * KIB
 METHODS_MAX = 128
 
 # The worker process.
@@ -57,9 +55,10 @@ WORKER_ADDRESS_SPACE = 16 * 1024 * MIB  # each memory reserves 4 GiB of addresse
 WORKER_RESIDENT_MAX = 512 * MIB  # a larger one is replaced between batches
 WORKER_FILES_MAX = 16
 WORKER_FILE_BYTES_MAX = 64 * MIB  # 0 breaks the engine's memory images
-WORKER_FRAME_MAX = 64 * MIB
+WORKER_FRAME_MAX = 64 * MIB  # of a worker's report; its orders come from the node itself
 WORKER_START_SECONDS = 60.0  # imports and the self-test on a busy machine
 STALL_SECONDS = 10.0  # no frame from a worker for that long: kill it, never judge the call by it
-PROGRAMS_CACHED = 64
-WASM_STACK = 3 * MIB // 2
-THREAD_STACK = 64 * MIB
+PREPARE_SECONDS = 120.0  # the same while a module is checked and compiled: 1 MiB takes 6 s on an idle core
+WORKER_PROGRAMS_KEPT = 64
+WORKER_WASM_STACK = 3 * MIB // 2
+WORKER_THREAD_STACK = 64 * MIB

@@ -52,8 +52,9 @@ def prepare(code: bytes) -> MeteredModule:
 class Runtime:
     """An engine with the host functions linked and the last modules compiled. One call runs at a time."""
 
-    def __init__(self, backend: Backend = "cranelift") -> None:
+    def __init__(self, backend: Backend = "cranelift", preparing: Callable[[], None] = lambda: None) -> None:
         self._engine = new_engine(backend)
+        self._preparing = preparing  # told before a module is compiled, which takes seconds for the largest
         self._linker = wasmtime.Linker(self._engine)
         self._call: Call | None = None
         self._programs: OrderedDict[bytes, tuple[MeteredModule, Any]] = OrderedDict()
@@ -87,7 +88,7 @@ class Runtime:
         except InvalidFrame as error:
             return _refused("limit_exceeded", error.reason, 0, state)
         gas = call.gas_limit - module.call_cost - len(frame)
-        if call.gas_limit > limits.GAS_LIMIT_MAX:
+        if call.gas_limit > (limits.VIEW_GAS_MAX if call.view else limits.GAS_LIMIT_MAX):
             return _refused("limit_exceeded", "the gas limit is above the chain's", 0, state)
         if gas < 0:
             return _refused("out_of_gas", "", call.gas_limit, state)
@@ -131,13 +132,14 @@ class Runtime:
         code = view.code(code_hash)
         if code is None:
             raise ExecutorUnavailable("the Circle's code is not here")
+        self._preparing()
         module = self.check(code)
         try:
             pre = self._linker.instantiate_pre(wasmtime.Module(self._engine, module.code))
         except wasmtime.WasmtimeError as error:
             raise ExecutorUnavailable(str(error).splitlines()[0]) from error
         self._programs[code_hash] = module, pre
-        if len(self._programs) > limits.PROGRAMS_CACHED:
+        if len(self._programs) > limits.WORKER_PROGRAMS_KEPT:
             self._programs.popitem(last=False)
         return module, pre
 

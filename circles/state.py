@@ -30,9 +30,17 @@ class CircleState:
     usage: int
     balance: int
     writes: Writes = field(default_factory=dict)
+    committed: Writes = field(default_factory=dict)  # what was read of the view: it may be a process away
 
     def get(self, key: bytes) -> bytes | None:
-        return self.writes[key] if key in self.writes else self.view.get(self.circle, key)
+        if key in self.writes:
+            return self.writes[key]
+        if key in self.committed:
+            return self.committed[key]
+        value = self.view.get(self.circle, key)
+        if value is None or len(value) <= limits.WORKER_KEPT_VALUE_MAX:
+            self.committed[key] = value
+        return value
 
     def commit(self, overlay: Overlay) -> None:
         """Takes over what a successful call did."""
@@ -86,12 +94,15 @@ class Overlay:
         return merge(ours, committed, key=itemgetter(0))
 
     def _committed(self, start: bytes, end: bytes) -> Iterator[Row]:
+        # Pages grow from one row: a guest that opens a scan and stops has not made us fetch what it never paid for.
+        page = 1
         while True:
-            rows = list(self.state.view.scan(self.state.circle, start, end, limits.SCAN_PAGE))
+            rows = list(self.state.view.scan(self.state.circle, start, end, page))
             yield from rows
-            if len(rows) < limits.SCAN_PAGE:
+            if len(rows) < page:
                 return
             start = rows[-1][0] + b"\0"
+            page = min(2 * page, limits.WORKER_SCAN_PAGE)
 
     def diff(self) -> tuple[tuple[bytes, bytes | None], ...]:
         """Changes against the state before the call, sorted by key; a write of the same value is no change."""

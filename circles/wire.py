@@ -64,6 +64,10 @@ class Ready(Struct, frozen=True, tag=True):
     """The worker's self-test passed."""
 
 
+class Preparing(Struct, frozen=True, tag=True):
+    """A module is about to be compiled: the next report may take a while."""
+
+
 class ReadCode(Struct, frozen=True, tag=True):
     """The worker needs a module."""
 
@@ -119,21 +123,33 @@ class Trouble(Struct, frozen=True, tag=True):
 
 Order = Execute | Check
 Reply = Code | Value | Rows
-Report = Ready | ReadCode | ReadKey | ReadRows | Outcome | Done | Checked | Refused | Trouble
+Report = Ready | Preparing | ReadCode | ReadKey | ReadRows | Outcome | Done | Checked | Refused | Trouble
 
 T = TypeVar("T")
+_RECEIVE_SIZE = 256 * 1024
 
 
 class Channel(Generic[T]):
     """Sends any message and receives messages of the union T. A broken or silent peer is `ExecutorUnavailable`."""
 
-    def __init__(self, connection: socket.socket, kind: object) -> None:
+    def __init__(self, connection: socket.socket, kind: object, frame_max: int = WORKER_FRAME_MAX) -> None:
         self._connection = connection
+        self._frame_max = frame_max
+        self._waiting = bytearray()
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind, strict=True)
 
     def fileno(self) -> int:
         return self._connection.fileno()
+
+    @property
+    def has_waiting(self) -> bool:
+        """Has a frame, or a part of one, been read from the socket already?"""
+        return bool(self._waiting)
+
+    def be_patient(self, seconds: float) -> None:
+        """How long a send or receive may take from now on."""
+        self._connection.settimeout(seconds)
 
     def send(self, message: Struct) -> None:
         frame = self._encoder.encode(message)
@@ -143,25 +159,27 @@ class Channel(Generic[T]):
             raise ExecutorUnavailable("a worker process is gone") from error
 
     def receive(self) -> T:
-        (size,) = struct.unpack(">I", self._exactly(4))
-        if size > WORKER_FRAME_MAX:
+        size = int.from_bytes(self._take(4), "big")
+        if size > self._frame_max:
             raise ExecutorUnavailable("a worker process sent too much")
         try:
-            return self._decoder.decode(self._exactly(size))
+            return self._decoder.decode(self._take(size))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ExecutorUnavailable("a worker process sent nonsense") from error
 
     def close(self) -> None:
         self._connection.close()
 
-    def _exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
+    def _take(self, size: int) -> bytes:
+        """The next bytes of the stream. One system call mostly brings a whole frame: both sides take turns."""
+        while len(self._waiting) < size:
             try:
-                part = self._connection.recv(min(size - len(data), 1 << 20))
+                part = self._connection.recv(_RECEIVE_SIZE)
             except OSError as error:  # also the timeout of a worker that stopped in the middle of a frame
                 raise ExecutorUnavailable("a worker process stopped answering") from error
             if not part:
                 raise ExecutorUnavailable("a worker process ended")
-            data += part
-        return bytes(data)
+            self._waiting += part
+        taken = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        return taken

@@ -28,6 +28,7 @@ from octra.circles.wire import (
     Execute,
     Order,
     Outcome,
+    Preparing,
     ReadCode,
     ReadKey,
     ReadRows,
@@ -85,7 +86,7 @@ def confine() -> None:
 
 def serve(channel: Channel[Order | Reply], backend: Backend) -> None:
     """Answers orders until the parent closes the socket."""
-    runtime = Runtime(backend)
+    runtime = Runtime(backend, preparing=lambda: channel.send(Preparing()))
     self_test(backend)
     channel.send(Ready())
     view = ParentView(channel)
@@ -110,7 +111,7 @@ def main() -> None:
     backend: Backend = "pulley" if sys.argv[2:] == ["pulley"] else "cranelift"
     connection = socket.socket(fileno=int(sys.argv[1]))
     confine()
-    channel: Channel[Order | Reply] = Channel(connection, Order | Reply)
+    channel: Channel[Order | Reply] = Channel(connection, Order | Reply, frame_max=2**32)
 
     def run() -> None:
         try:
@@ -119,7 +120,7 @@ def main() -> None:
             return  # the parent is gone, and with it the reason to live
 
     # A thread, because its stack can be made larger than what the environment gives the main one.
-    threading.stack_size(limits.THREAD_STACK)
+    threading.stack_size(limits.WORKER_THREAD_STACK)
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()

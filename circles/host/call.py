@@ -63,11 +63,15 @@ class Call:
         return self.guest.read(start, size)
 
     def answer(self, data: bytes, start: int, capacity: int) -> int:
-        """Writes all of `data` to the guest and returns its length, or says that it does not fit."""
+        """Writes all of `data` to the guest, charged by its length, or says that it does not fit."""
+        self.charge(len(data))
+        return self.place(data, start, capacity)
+
+    def place(self, data: bytes, start: int, capacity: int) -> int:
+        """The same for data that is paid for: its length, or the code for a buffer too small or out of range."""
         start, capacity = start & 0xFFFFFFFF, capacity & 0xFFFFFFFF
         if len(data) > capacity or start + len(data) > self.guest.memory_size():
             return TOO_SMALL
-        self.charge(len(data))
         self.guest.write(start, data)
         return len(data)
 

@@ -250,6 +250,14 @@ def test_a_gas_limit_above_the_chains_is_refused_without_running(engine: WasmEng
     assert (outcome.status, outcome.gas_used) == ("limit_exceeded", 0)
 
 
+def test_a_view_may_burn_five_times_as_much(engine: WasmEngine) -> None:
+    shelf = Shelf()
+    call = call_of(shelf.install(contract()), gas_limit=limits.VIEW_GAS_MAX)
+    assert engine.query(call, shelf).status == "ok"
+    above = call_of(call.code_hash, gas_limit=limits.VIEW_GAS_MAX + 1)
+    assert engine.query(above, shelf).status == "limit_exceeded"
+
+
 def test_allocator_outside_the_memory_traps(engine: WasmEngine) -> None:
     # In the test contract, octra_alloc's body is `i32.const 1024`; -1 as two bytes is ff 7f.
     code = contract().replace(b"\x41\x80\x08\x0b", b"\x41\xff\x7f\x0b")

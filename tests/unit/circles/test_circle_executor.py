@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from octra.circles import limits
 from octra.circles.errors import ExecutorUnavailable, InvalidModule
 from octra.circles.executor import ExecutorPool, WorkerProcess
 from octra.circles.inprocess import WasmEngine
-from octra.circles.limits import STALL_SECONDS
 from octra.circles.testing import CIRCLE, OTHER_CIRCLE, Shelf, call_of, compile_wat, contract
 from octra.circles.wire import Channel, Execute, ReadKey
 from octra.consensus.ports import CircleCall, CircleView
@@ -131,7 +131,19 @@ def test_a_stopped_worker_is_killed_after_the_stall_limit_and_the_result_is_the_
         view = Disturbed(shelf, lambda: os.kill(victim, signal.SIGSTOP))
         assert list(pool.execute(calls, view)) == list(engine.execute(calls, shelf))
         assert victim not in pool.process_ids()
-    assert STALL_SECONDS >= 10
+
+
+def test_the_time_that_compiling_takes_has_its_own_limit(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "(f64.store (i32.const 8) (f64.sqrt (f64.add (f64.load (i32.const 16)) (f64.const 1.5))))" * 60
+    functions = "".join(f"(func $f{number} {body})" for number in range(300))
+    call = call_of(shelf.install(contract("(call $f7) (i32.const 0)", extra=functions)))
+    with ExecutorPool(stall_seconds=60) as pool:
+        pool.start()
+        monkeypatch.setattr(limits, "PREPARE_SECONDS", 0.02)
+        with pytest.raises(ExecutorUnavailable, match="stalled"):
+            pool.execute([call], shelf)
+        monkeypatch.undo()
+        assert pool.execute([call], shelf)[0].status == "ok"
 
 
 def test_a_call_that_kills_every_worker_gives_no_result_and_the_node_goes_on(shelf: Shelf) -> None:
@@ -215,7 +227,7 @@ COUNT_IN_A_QUERY = (
 
 
 def test_a_worker_is_confined() -> None:
-    worker = WorkerProcess("cranelift", STALL_SECONDS)
+    worker = WorkerProcess("cranelift", limits.STALL_SECONDS)
     try:
         root = f"/proc/{worker.process.pid}"
         with open(f"{root}/status", encoding="ascii") as file:
@@ -235,13 +247,13 @@ def test_a_worker_is_confined() -> None:
 
 
 def test_a_worker_ends_when_its_parent_closes_the_socket() -> None:
-    worker = WorkerProcess("cranelift", STALL_SECONDS)
+    worker = WorkerProcess("cranelift", limits.STALL_SECONDS)
     worker.channel.close()
     assert worker.process.wait(timeout=20) == 0
 
 
 def test_nonsense_from_a_worker_is_the_nodes_trouble(monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> None:
-    worker = WorkerProcess("cranelift", STALL_SECONDS)
+    worker = WorkerProcess("cranelift", limits.STALL_SECONDS)
     try:
         worker.channel.send(Execute(({"not": "a call"},)))
         with pytest.raises(ExecutorUnavailable):

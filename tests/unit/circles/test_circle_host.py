@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from octra.circles.frame import decode_request
@@ -144,6 +146,32 @@ def test_scan_bounds_unknown_flags_and_iterators_have_their_codes(engine: WasmEn
         "(call $host_kv_next (i32.const 0) (i32.const 0) (i32.const 99))"
     )
     assert number_of(engine, shelf, small) == 2 + 1 + 4 + 50, "a row that did not fit is still the next one"
+
+
+def test_a_value_is_paid_by_its_length_even_when_it_is_not_taken(engine: WasmEngine, shelf: Shelf) -> None:
+    for ask in (f"$host_kv_get_len {K}", f"$host_kv_get {K} (i32.const 0) (i32.const 0)"):
+        spent = []
+        for size in (0, 50_000):
+            shelf.rows[CIRCLE, b"key"] = bytes(size)
+            spent.append(run(engine, shelf, f"(drop (call {ask})) (i32.const 0)", KEY).gas_used)
+        assert spent[1] - spent[0] == 50_000
+
+
+def test_an_opened_scan_fetches_no_more_than_twice_what_was_taken(engine: WasmEngine, shelf: Shelf) -> None:
+    class Counting(Shelf):
+        fetched = 0
+
+        def scan(self, circle: bytes, start: bytes, end: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+            rows = list(super().scan(circle, start, end, limit))
+            self.fetched += len(rows)
+            return iter(rows)
+
+    next_ = "(drop (call $host_kv_next (i32.const 0) (i32.const 0) (i32.const 99)))"
+    for taken, fetched in ((0, 0), (1, 1), (3, 3), (4, 7), (20, 31)):
+        counting = Counting(rows={(CIRCLE, b"%03d" % number): b"" for number in range(200)})
+        open_ = "(drop (call $host_kv_scan (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))"
+        assert run(engine, counting, open_ + next_ * taken + "(i32.const 0)").status == "ok"
+        assert counting.fetched == fetched
 
 
 def test_scan_reads_more_rows_than_one_page(engine: WasmEngine, shelf: Shelf) -> None:
