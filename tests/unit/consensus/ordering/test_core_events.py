@@ -437,6 +437,31 @@ def test_blocks_come_in_order_and_the_floor_follows_64_rounds_below() -> None:
     assert min(entry.round for entry in seat.state.store.entries.values()) == seat.state.floor + 1
 
 
+def test_every_committed_slot_gives_a_block_of_its_own() -> None:
+    seat = Seat(None)
+    drafts = [effect.draft for effect in _run(seat, rounds(24)) if isinstance(effect, Commit)]
+    assert [draft.leader_round for draft in drafts] == [round for round in range(1, 21) for _ in range(2)]
+
+
+def test_an_own_batch_that_was_never_ordered_is_referenced_again() -> None:
+    seat = Seat(now_ms=None)
+    seat.feed(OwnBatchReady(BATCH.id, BATCH.count, BATCH.size))
+    seat.now_ms = 5
+    first = only(Propose, seat.feed(Ticked(5)))
+    assert first.body.batches == (BATCH,)
+    seat.seal(first)
+    effects = _run(seat, rounds(75, skip=(0,)))  # nobody ever links to our vertex
+    assert seat.state.floor > 1
+    again = [e for e in effects + seat.wait(300) if isinstance(e, Propose)][-1]
+    for _ in range(3):
+        if again.body.batches:
+            break
+        seat.seal(again)
+        layers = full_round([entry.vertex for entry in seat.state.store.at(again.header.round)], 4)
+        again = only(Propose, _run(seat, [layers[1:]]) + seat.wait(300))
+    assert again.body.batches == (BATCH,)
+
+
 def test_the_same_facts_give_the_same_effects() -> None:
     def story() -> list[Effect]:
         seat = Seat(resume_round=20)

@@ -119,6 +119,25 @@ def test_own_parent_of_the_slot_round_wins_over_what_others_support() -> None:
     assert supported.id == twin.id  # nobody else supports one: the weak link does, for the order
 
 
+def test_skip_needs_blames_of_q_authors_however_many_voters_or_twins_there_are() -> None:
+    leaders = {1: (3, 0)}
+    for votes in product((False, True), repeat=4):
+        below, voters = _with_votes(list(votes))
+        decided = decisions_of(insert_all(N, [*below, *voters]), leaders)
+        assert (decided.get(Slot(1, 0), b"") is None) == (votes.count(False) >= Q)
+    below, voters = _with_votes([True, False, False])
+    twin_parents = [vertex for vertex in below if vertex.round == 3 and vertex.author != 3]
+    twins = [make_vertex(4, 1, twin_parents, twin=twin) for twin in (1, 2)]
+    decided = decisions_of(insert_all(N, [*below, *voters, *twins]), leaders)
+    assert Slot(1, 0) not in decided  # four blaming vertices, two authors
+
+
+def test_votes_for_one_twin_are_no_blame_because_another_twin_has_none() -> None:
+    below, voters = _with_votes([True, True, True])
+    late = [make_vertex(1, 3, twin=twin) for twin in (1, 200)]
+    assert Slot(1, 0) not in decisions_of(insert_all(N, [*below, *late, *voters]), {1: (3, 0)})
+
+
 def test_a_twin_cannot_make_a_slot_both_committed_and_skipped() -> None:
     """Mutant `skip when any twin has q non-votes` forks here: the late twin has no votes at all."""
     layers = _rounds(5)
