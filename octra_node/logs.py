@@ -32,7 +32,10 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     if pretty:
         ending: list[structlog.types.Processor] = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     else:
-        ending = [structlog.processors.dict_tracebacks, redact, structlog.processors.JSONRenderer(sort_keys=True)]
+        # Without the frames' local variables: they hold keys, shares and whole transactions.
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        exceptions = structlog.processors.ExceptionRenderer(tracebacks)
+        ending = [exceptions, redact, structlog.processors.JSONRenderer(sort_keys=True)]
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
