@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "collect": ("octra.cli.money", "add received private amounts to what can be spent"),
     "faucet": ("octra.cli.money", "test coins, on networks that have a faucet"),
     "tx": ("octra.cli.tx", "show a transaction, or wait for it"),
+    "verify": ("octra.cli.verify", "an account's proof, checked by a light node"),
     "node": ("octra.cli.node", "set up, start and ask a node"),
     "localnet": ("octra.cli.localnet", "a whole network on this machine"),
     "circle": ("octra.cli.circle", "make, build, deploy, call and view Circles"),
