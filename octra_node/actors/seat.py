@@ -25,9 +25,9 @@ from octra.consensus.ledger.duties import (
     RevealOpening,
     duties,
 )
+from octra.consensus.ledger.jobs import evaluation_commitment, evaluation_digest
 from octra.consensus.ledger.transactions import NODE_OP_NONCE, build, sign
 from octra.consensus.ledger.transition import clock_of
-from octra.consensus.ledger.work import evaluation_commitment, evaluation_digest
 from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
 from octra.hfhe.threshold.shares import SeatShare

@@ -30,6 +30,7 @@ from octra.consensus.ledger.duties import (
 )
 from octra.consensus.ledger.genesis_state import genesis_writes
 from octra.consensus.ledger.handles import private_of, resolve
+from octra.consensus.ledger.jobs import evaluation_commitment
 from octra.consensus.ledger.openings import SALT_BYTES
 from octra.consensus.ledger.params import LedgerParams, Limits, Seat
 from octra.consensus.ledger.receipts import Receipt, Settlement
@@ -45,7 +46,6 @@ from octra.consensus.ledger.transition import (
     clock_of,
     seal_circle_records,
 )
-from octra.consensus.ledger.work import evaluation_commitment
 from octra.consensus.ports import Argument, CallOutcome, CircleCall, CircleEvent, CircleView
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H

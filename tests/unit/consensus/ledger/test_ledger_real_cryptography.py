@@ -23,9 +23,9 @@ from octra.consensus.ledger.duties import (
     RevealEvaluation,
     RevealOpening,
 )
+from octra.consensus.ledger.jobs import evaluation_commitment
 from octra.consensus.ledger.records import Circuit, Fault, FaultKind, Opening, Request, SeatBytes, request_name
 from octra.consensus.ledger.state import load, read
-from octra.consensus.ledger.work import evaluation_commitment
 from octra.consensus.threshold_math import ThresholdMath
 from octra.crypto.hash import H
 from octra.crypto.seal import public_of

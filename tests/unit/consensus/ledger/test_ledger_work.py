@@ -6,7 +6,7 @@ import pytest
 from ledger_double import ALICE, BOB, Chain, SeatBehaviour, address, make_params, with_limits
 from msgspec.structs import replace
 
-from octra.consensus.ledger import keys, ops, work
+from octra.consensus.ledger import jobs, keys, ops, work
 from octra.consensus.ledger.duties import Evaluate, RevealEvaluation, duties
 from octra.consensus.ledger.handles import resolve
 from octra.consensus.ledger.records import Fault, FaultKind, HandleStatus, Job, JobStatus
@@ -77,8 +77,8 @@ def test_a_lying_evaluator_is_refused_and_the_job_repeated_with_another(place: i
     assert chain.spendable(ALICE) == 82
     (fault,) = faults(chain)
     assert (fault.kind, fault.seat, fault.subject) == (FaultKind.CONTRADICTED_DIGEST, liar, job.name)
-    certified = work.certified_digests(done, 2)
-    assert fault.expected == work.evaluation_digest(certified) != fault.got
+    certified = jobs.certified_digests(done, 2)
+    assert fault.expected == jobs.evaluation_digest(certified) != fault.got
     assert chain.events("fault") == [[1, chain.params.seats[liar].node_id, job.name]]
     reveal = next(reveal for reveal in done.reveals if reveal.seat == liar)
     assert fault.tx == reveal.tx, "the signed reveal is the evidence"
@@ -285,7 +285,7 @@ def test_values_certified_twice_with_different_digests_are_frozen() -> None:
     commits, reveals = [], []
     for seat, (digests, trace, salt) in answers:
         node = chain.params.seats[seat].node_id
-        commitment = work.evaluation_commitment(job.name, node, digests, trace, salt)
+        commitment = jobs.evaluation_commitment(job.name, node, digests, trace, salt)
         commits.append(chain.item(chain.keys[seat], ops.EvaluationCommit(job.name, commitment)))
         reveals.append(chain.item(chain.keys[seat], ops.EvaluationReveal(job.name, digests, trace, salt)))
     chain.step(extra=commits)

@@ -1,0 +1,82 @@
+"""What goes into a transition and what comes out of it: values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from octra.consensus.ledger.receipts import Event, Receipt, Settlement
+from octra.consensus.ledger.records import CircleRecord
+from octra.consensus.ports import CallOutcome
+
+Write = tuple[bytes, bytes | None]
+
+
+class LedgerBatch(Struct, frozen=True, array_like=True):
+    """A matured batch: its items as ordered. Attestors have verified the signatures."""
+
+    author_seat: int
+    transactions: tuple[bytes, ...]
+
+
+class SeatFault(Struct, frozen=True, array_like=True):
+    """Evidence that vertices carried, judged already: whose fault, and the hash of the proof."""
+
+    seat: int
+    proof: bytes
+
+
+class LedgerCommit(Struct, frozen=True, array_like=True):
+    """All that the ledger needs of a committed leader."""
+
+    height: int
+    leader_round: int
+    time_ms: int
+    coin: bytes
+    batches: tuple[LedgerBatch, ...]
+    evidence: tuple[SeatFault, ...] = ()
+
+
+class BlockFacts(Struct, frozen=True, array_like=True):
+    """What a block header says about the execution."""
+
+    height: int
+    epoch: int
+    epoch_started: bool
+    time_ms: int
+    transactions_root: bytes
+    receipts_root: bytes
+    transaction_count: int
+
+
+class TransactionEvent(Struct, frozen=True, array_like=True):
+    """An event with the transaction that caused it; empty for what the commit itself did."""
+
+    tx: bytes
+    event: Event
+
+
+class Skipped(Struct, frozen=True, array_like=True):
+    """A transaction that did not run: no fee, no receipt. `code` explains it to its sender."""
+
+    tx: bytes  # empty when the item does not even decode
+    author_seat: int
+    code: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Values only: the caller stores the writes, computes the roots and keeps the blobs."""
+
+    writes: tuple[Write, ...]
+    circle_writes: dict[bytes, tuple[Write, ...]]
+    circle_records: dict[bytes, CircleRecord]  # of the Circles in `circle_writes`, with the roots before this commit
+    receipts: tuple[Receipt, ...]
+    settlements: tuple[Settlement, ...]
+    events: tuple[TransactionEvent, ...]
+    skipped: tuple[Skipped, ...]
+    calls: dict[bytes, CallOutcome]  # by transaction id
+    blobs: dict[bytes, bytes]  # content that nodes keep beside the state, by digest
+    facts: BlockFacts
