@@ -70,7 +70,7 @@ def _mark(node: NodeFacts, x: float, y: float) -> Raw:
 
 def short_name(node: NodeFacts) -> str:
     """The seat for a validator, else the end of its id."""
-    return f"seat {node.seat}" if node.seat is not None else node.name[-6:]
+    return f"seat {node.seat}" if node.seat is not None else f"…{node.name[-6:]}"
 
 
 def _polygon(corners: int, x: float, y: float, size: float) -> str:

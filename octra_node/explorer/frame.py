@@ -191,9 +191,18 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def account_link(account: bytes) -> Raw:
-    """A link to an account or Circle."""
+    """A link to an account or Circle, its middle left out."""
+    return short_link(_account_page(account), print_account(account))
+
+
+def account_full(account: bytes) -> Raw:
+    """A link to an account or Circle, in full."""
+    return el("a", print_account(account), href=_account_page(account), class_="mono long")
+
+
+def _account_page(account: bytes) -> str:
     name = print_account(account)
-    return short_link(f"/address/{name}" if len(account) == ADDRESS_SIZE else f"/circle/{name}", name)
+    return f"/address/{name}" if len(account) == ADDRESS_SIZE else f"/circle/{name}"
 
 
 def handle_link(name: bytes) -> Raw:

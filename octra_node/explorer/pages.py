@@ -9,7 +9,7 @@ from octra.consensus.ledger import ops
 from octra.node.explorer.drawing import network_map, short_name
 from octra.node.explorer.frame import (
     Site,
-    account_link,
+    account_full,
     clock,
     count,
     full,
@@ -57,13 +57,13 @@ def home(
         "dl",
         tile("Epoch", f"{site.epoch:,}"),
         tile("Height", f"{site.height:,}", f"checkpointed to {checkpointed:,}"),
-        tile("Finality, median", finality, "measured by this node"),
-        tile("Transactions a second", speed, "measured by this node"),
+        tile("Finality", finality, "median, measured here"),
+        tile("Throughput", speed, "transactions/s, measured here"),
         tile("Nodes", len(network.nodes), f"{linked} linked"),
         tile("This node", status.state, status.role),
         class_="tiles",
     )
-    lead = el("p", "Four nodes or four hundred: all agree on one order, and compute on values that stay sealed.")
+    lead = el("p", "Its nodes agree on one order, and compute on values that stay sealed.")
     return page(
         site,
         "Overview",
@@ -289,27 +289,27 @@ def transaction(site: Site, facts: TransactionFacts, failure: Row | None, reason
 
 def op_rows(facts: TransactionFacts) -> list[tuple[str, Child]]:
     """The fields of an operation."""
-    rows: list[tuple[str, Child]] = [("From", account_link(facts.sender))]
+    rows: list[tuple[str, Child]] = [("From", account_full(facts.sender))]
     match facts.op:
         case ops.Transfer() as op:
-            rows += [("To", account_link(op.to)), ("Amount", oct_amount(op.amount)), ("Memo", _memo(op.memo))]
+            rows += [("To", account_full(op.to)), ("Amount", oct_amount(op.amount)), ("Memo", _memo(op.memo))]
         case ops.MultiTransfer() as op:
-            rows += [("To", join(account_link(item.to), " ", oct_amount(item.amount))) for item in op.items]
+            rows += [("To", join(account_full(item.to), " ", oct_amount(item.amount))) for item in op.items]
             rows += [("Memo", _memo(op.memo))]
         case ops.PrivateTransfer() as op:
-            rows += [("To", account_link(op.to)), ("Amount", sealed()), ("Note", sealed("sealed to the receiver"))]
+            rows += [("To", account_full(op.to)), ("Amount", sealed()), ("Note", sealed("sealed to the receiver"))]
         case ops.Burn() | ops.Encrypt() | ops.Decrypt() as op:
             rows += [("Amount", oct_amount(op.amount))]
         case ops.CircleCall() as op:
             rows += [
-                ("Circle", account_link(op.circle)),
+                ("Circle", account_full(op.circle)),
                 ("Method", el("code", op.method)),
                 ("Value", oct_amount(op.value)),
                 ("Gas limit", f"{op.gas_limit:,}"),
                 ("Gas used", f"{facts.receipt.gas:,}" if facts.receipt else None),
             ]
         case ops.CircleUpgrade() | ops.CircleAssets() as op:
-            rows += [("Circle", account_link(op.circle))]
+            rows += [("Circle", account_full(op.circle))]
         case ops.CircleDeploy() as op:
             rows += [("Code", full(op.code_hash.hex()))]
         case ops.CircleBlobPut() as op:
@@ -342,4 +342,4 @@ def _memo(memo: bytes) -> Child:
 def _fee(facts: TransactionFacts) -> Child:
     if facts.receipt is None:
         return join("at most ", oct_amount(facts.fee))
-    return join(oct_amount(facts.receipt.fee_charged), el("small", " of at most ", oct_amount(facts.fee)))
+    return join(oct_amount(facts.receipt.fee_charged), ", at most ", oct_amount(facts.fee))

@@ -9,6 +9,7 @@ from octra.circles.identity import print_account, print_circle
 from octra.consensus.ledger.records import Circuit, Handle, HandleStatus, Job, JobStatus
 from octra.node.explorer.frame import (
     Site,
+    account_full,
     account_link,
     count,
     full,
@@ -156,7 +157,7 @@ def circle(site: Site, facts: CircleFacts) -> str:
                 "Its own page",
                 el("a", "open", href=origin, rel="noreferrer") if record.assets_bytes else "it has no page",
             ),
-            ("Owner", account_link(record.owner)),
+            ("Owner", account_full(record.owner)),
             ("Balance", oct_amount(facts.balance)),
             ("Version", f"{facts.version} (update {record.version})"),
             ("State used", join(el("meter", value=record.stable_bytes, max=max(1, facts.max_stable_bytes)), " ", used)),
@@ -249,10 +250,8 @@ def about(site: Site, parameters: str, validators: int, faults: int) -> str:
             "What this page cannot promise",
             el(
                 "p",
-                "Its words come from the node that you asked. A lying node can lie here too: run your own, or check "
-                "proofs with ",
-                el("code", "octra verify"),
-                ".",
+                "Its words come from the node that you asked, and a lying node can lie here too. "
+                "Run your own: a light node holds no state and verifies the proof of everything it shows.",
             ),
         ),
         path="/about",

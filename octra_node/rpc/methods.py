@@ -39,6 +39,7 @@ JsonArgument = bool | int | str | dict[str, str] | None
 
 ARGUMENTS_MAX: Final = 64
 SUBMIT_MANY_MAX: Final = 1_000
+PRICE_MANY: Final = 100 * PRICE_SUBMIT
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _SAFE_INTEGER: Final = 2**53  # beyond it JavaScript rounds
 
@@ -185,7 +186,7 @@ async def _submit_raw(context: Context, p: Parameters) -> object:
     return {"tx_id": tx_id.hex(), "status": "accepted", "nonce": unchecked.content.nonce}
 
 
-@table.method("octra_submitMany", "[base64 wire, at most 1000]", "Take many signed transactions at once", PRICE_PROOF)
+@table.method("octra_submitMany", "[base64 wire, at most 1000]", "Take many signed transactions at once", PRICE_MANY)
 async def _submit_many(context: Context, p: Parameters) -> object:
     texts = p.value(0, list[str], "a list of base64")
     if not 1 <= len(texts) <= SUBMIT_MANY_MAX:
