@@ -30,7 +30,7 @@ SHUN_WAIT_MS = 500  # how long we wait for a quorum without known equivocators
 RESEND_MS = 2_000  # a stalled seat repeats its last vertex: the link may have dropped it
 
 FETCH_FIRST_MS, FETCH_LAST_MS = 50, 2_000  # back-off doubles between these
-FETCH_IN_FLIGHT = 32  # per peer
+FETCH_IN_FLIGHT, FETCH_OPEN_MS = 32, 200  # per peer; a question without an answer frees its place
 RANGE_ROUNDS = 64  # rounds asked for at once by a node that lags
 RANGE_WAIT_MS = 2_000  # then another peer is asked
 ORDERING_SNAPSHOT_EVERY = 16  # heights between ordering digests

@@ -115,7 +115,7 @@ def _insert(state: DagState, vertex: Vertex, sender: NodeId | None, effects: lis
     if vertex.id not in state.store:
         for link in state.store.missing(vertex):
             if link.id not in state.store and link.id not in state.store.waiting:
-                state.sync.want_vertex(link.id, link.round, link.author, sender, state.now_ms or 0)
+                state.sync.want_vertex(link, vertex.author, sender, state.now_ms or 0)
     state.sync.vertices.pop(vertex.id, None)
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from octra.consensus import limits
+from octra.consensus.dag.store import Link
 from octra.consensus.effects import Effect, FetchBatch, FetchRange, FetchVertices
 from octra.primitives import NodeId
 
 
 class Want:
-    """One missing object: who may have it, and when to ask next."""
+    """One missing object: whose vertex needs it, who may have it, and when to ask next."""
 
-    __slots__ = ("asked", "attempts", "due_ms", "peers", "round")
+    __slots__ = ("asked", "asked_ms", "attempts", "due_ms", "needed_by", "peers", "round")
 
-    def __init__(self, round: int, peers: list[NodeId], now_ms: int) -> None:
-        self.round, self.peers, self.due_ms = round, peers, now_ms
+    def __init__(self, round: int, needed_by: int, peers: list[NodeId], now_ms: int) -> None:
+        self.round, self.needed_by, self.peers, self.due_ms = round, needed_by, peers, now_ms
         self.attempts = 0
         self.asked: NodeId | None = None  # who was asked last
+        self.asked_ms = 0
 
     def ask(self, peer: NodeId, now_ms: int) -> None:
         """This peer is asked now; set the time for the one after him."""
-        self.asked = peer
+        self.asked, self.asked_ms = peer, now_ms
         # Every peer is asked once before the pause grows: a silent first peer must not cost more than 50 ms.
         doubled = min(self.attempts // len(self.peers), 16)
         self.due_ms = now_ms + min(limits.FETCH_FIRST_MS << doubled, limits.FETCH_LAST_MS)
@@ -49,16 +51,16 @@ class Sync:
         """A round that an honest seat has reached: f liars cannot raise it."""
         return sorted(self._seen, reverse=True)[faults]
 
-    def want_vertex(self, id: bytes, round: int, author: int, sender: NodeId | None, now_ms: int) -> None:
-        """A link points to a vertex that we do not hold."""
-        if id not in self.vertices:
-            self.vertices[id] = Want(round, self._candidates(sender, author), now_ms)
+    def want_vertex(self, link: Link, needed_by: int, sender: NodeId | None, now_ms: int) -> None:
+        """A vertex of the seat `needed_by` links to one that we do not hold."""
+        if link.id not in self.vertices:
+            self.vertices[link.id] = Want(link.round, needed_by, self._candidates(sender, link.author), now_ms)
             self._next_ms = now_ms
 
     def want_batch(self, id: bytes, round: int, author: int, sender: NodeId | None, now_ms: int) -> None:
         """A vertex references a batch that we do not hold."""
         if id not in self.batches:
-            self.batches[id] = Want(round, self._candidates(self._nodes[author], author, sender), now_ms)
+            self.batches[id] = Want(round, author, self._candidates(self._nodes[author], author, sender), now_ms)
             self._next_ms = now_ms
 
     def forget_below(self, floor: int) -> None:
@@ -96,15 +98,18 @@ class Sync:
         return effects
 
     def _ask(self, wants: dict[bytes, Want], now_ms: int) -> dict[NodeId, list[bytes]]:
-        """Whom to ask for what now: each due want turns to its next peer, unless he has enough to answer."""
+        """Whom to ask for what now: each due want turns to its next peer, unless he has enough to answer.
+
+        Seats whose vertices need something take turns, so that one who links to nothing real delays only himself.
+        """
         open_questions: dict[NodeId, int] = {}
         for want in wants.values():
-            if want.asked is not None and want.due_ms > now_ms:
+            if want.asked is not None and now_ms < min(want.due_ms, want.asked_ms + limits.FETCH_OPEN_MS):
                 open_questions[want.asked] = open_questions.get(want.asked, 0) + 1
         asked: dict[NodeId, list[bytes]] = {}
-        for id, want in wants.items():
+        for id, want in _take_turns([(id, want) for id, want in wants.items() if want.due_ms <= now_ms]):
             peer = want.peers[want.attempts % len(want.peers)]
-            if want.due_ms <= now_ms and open_questions.get(peer, 0) < limits.FETCH_IN_FLIGHT:
+            if open_questions.get(peer, 0) < limits.FETCH_IN_FLIGHT:
                 open_questions[peer] = open_questions.get(peer, 0) + 1
                 want.ask(peer, now_ms)
                 asked.setdefault(peer, []).append(id)
@@ -130,3 +135,15 @@ class Sync:
         order = [node for node in (first, second, self._nodes[author]) if node is not None]
         others = [node for node in dict.fromkeys((*order, *self._seats)) if node != self._own]
         return others or [self._nodes[author]]  # a committee of one asks its own store
+
+
+def _take_turns(due: list[tuple[bytes, Want]]) -> list[tuple[bytes, Want]]:
+    """Least often asked first, and the needy seats in turns."""
+    due.sort(key=lambda item: item[1].attempts)
+    taken: dict[int, int] = {}
+    turns = []
+    for id, want in due:
+        turn = taken[want.needed_by] = taken.get(want.needed_by, 0) + 1
+        turns.append((turn, id, want))
+    turns.sort(key=lambda item: item[0])  # stable
+    return [(id, want) for _, id, want in turns]

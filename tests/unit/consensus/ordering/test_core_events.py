@@ -257,6 +257,21 @@ def test_at_most_32_questions_are_open_at_a_peer() -> None:
     assert sum(per_peer.values()) >= 24
 
 
+def test_a_seat_that_links_to_nothing_real_does_not_delay_what_others_need() -> None:
+    seat = Seat()
+    layers = rounds(40, skip=(0,))
+    seat.receive(*layers[0][:2])
+    for round in range(3, 40):
+        parents = [make_vertex(round - 1, author, twin=99) for author in range(4)]
+        seat.receive(make_vertex(round, 3, parents, twin=1))
+    needed = layers[0][2].id
+    effects = seat.wait(100) + seat.receive(layers[1][0], sender=2)
+    for _ in range(4):
+        effects += seat.wait(50)
+    asked = [effect for effect in effects if isinstance(effect, FetchVertices) and needed in effect.ids]
+    assert len(asked) >= 2
+
+
 def test_a_vertex_too_far_ahead_is_not_kept() -> None:
     seat = Seat()
     far = make_vertex(limits.AHEAD_ROUNDS + 1, 1, [make_vertex(limits.AHEAD_ROUNDS, a) for a in range(3)])
