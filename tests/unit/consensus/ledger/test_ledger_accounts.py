@@ -95,6 +95,13 @@ def test_who_cannot_pay_the_fee_is_skipped_and_the_author_is_counted(chain: Chai
     assert load(chain.view, keys.account(address(NOBODY)), Account) is None
 
 
+def test_who_can_pay_exactly_the_fee_is_executed(chain: Chain) -> None:
+    chain.run(ALICE, ops.Transfer(address(NOBODY), 1_000))
+    receipt = chain.run(NOBODY, ops.Transfer(address(BOB), 1))
+    assert (receipt.status, receipt.code) == ("failed", 2104)
+    assert chain.account(NOBODY) == Account(0, 1, 0)
+
+
 def test_a_duplicate_is_skipped_without_blame(chain: Chain) -> None:
     item = chain.item(ALICE, ops.Burn(1))
     outcome = chain.step(extra=[item, item])

@@ -187,6 +187,8 @@ def test_decrypting_a_public_constant_is_decided_at_once() -> None:
     assert (receipt.status, receipt.fee_charged) == ("ok", 2_200)
     assert chain.spendable(ALICE) == 1
     assert chain.supply().private_pool == 61
+    assert chain.run(ALICE, ops.Decrypt(1)).status == "ok", "the exact balance is covered"
+    assert chain.spendable(ALICE) == 0
 
 
 # --- dealings that go wrong ---

@@ -199,8 +199,9 @@ def test_when_a_debit_fails_the_amount_stays_and_the_receivers_credit_ends_by_it
     assert chain.final_status(name) == ("failed", 8008)
     assert chain.final_status(later) == ("ok", 0)
     assert (chain.spendable(ALICE), chain.incoming(BOB)) == (35, 65)
-    settlement = chain.settlement(name)
-    assert settlement is not None
+    settlements = [one for outcome in chain.outcomes for one in outcome.settlements if one.tx == name]
+    assert len(settlements) == 1, "the receiver's credit does not report success afterwards"
+    (settlement,) = settlements
     assert settlement.refunded == chain.params.prices.work_units(348)
     assert chain.supply().escrow == 0
 
@@ -234,6 +235,23 @@ def test_a_credit_that_fails_is_tried_again_each_epoch_and_never_dropped() -> No
     assert chain.final_status(name) == ("ok", 0)
     assert chain.incoming(BOB) == 55
     assert chain.supply().escrow == 0
+
+
+def test_a_collection_that_fails_is_tried_again_and_its_money_waits() -> None:
+    chain = Chain()
+    chain.run(ALICE, ops.Encrypt(100))
+    chain.send_private(ALICE, address(ALICE), 40)
+    chain.settle()
+    receipt = chain.run(ALICE, ops.Collect())
+    chain.behaviours = dict.fromkeys(range(4), SILENT)
+    chain.settle()
+    assert chain.settlement(receipt.tx) is None
+    assert chain.private(ALICE).pending_own == 1
+    chain.behaviours = {}
+    chain.step(dt_ms=20_000)
+    chain.settle()
+    assert chain.final_status(receipt.tx) == ("ok", 0)
+    assert (chain.spendable(ALICE), chain.incoming(ALICE)) == (100, 0)
 
 
 def test_a_failed_decryption_returns_the_amount_to_the_private_pool() -> None:
