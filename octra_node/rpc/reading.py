@@ -21,14 +21,15 @@ from octra.consensus.ledger.records import (
     Job,
     Private,
     Request,
+    SeatBytes,
     Supply,
 )
-from octra.consensus.ledger.state import load
+from octra.consensus.ledger.state import load, read
 from octra.consensus.ledger.transactions import SignedLegacy, Unchecked, decode_item
 from octra.errors import InvalidInput
 from octra.node.rpc.facts import CircleFacts, EpochFacts, Fate, HeightFacts, Level, TransactionFacts
 from octra.primitives import address_of
-from octra.storage.blocks import BlockReader, CertificateKind, CommitRow
+from octra.storage.blocks import BlockReader, CertificateKind, CommitRow, TxPlace
 from octra.storage.kv import Family, ReadView
 from octra.storage.state import Proven, StateReader
 from octra.storage.tree.path import GLOBAL_TREE
@@ -131,7 +132,9 @@ class StoredView:
         data, commit = self.blocks.receipt(place.height, place.index), self.blocks.commit(place.height)
         if data is None or commit is None:
             return None
-        unchecked = next((item for item in self._items(commit) if item.id == tx_id), None)
+        unchecked = self._item_at(place)
+        if unchecked is None or unchecked.id != tx_id:
+            unchecked = next((item for item in self._items(commit) if item.id == tx_id), None)
         return None if unchecked is None else self._executed(unchecked, decode(data, Receipt))
 
     def recent_transactions(
@@ -183,7 +186,8 @@ class StoredView:
     def shares(self, name: bytes) -> list[tuple[int, bytes]]:
         """(seat, share) of an opening: in clear when it is public, else sealed to the reader."""
         prefix = keys.request(name)
-        return [(key[len(prefix)], value) for key, value in self.state.scan(prefix, 256) if len(key) > len(prefix)]
+        rows = (value for key, value in self.state.scan(prefix, 256) if len(key) > len(prefix))
+        return [(share.seat, share.data) for share in (read(value, SeatBytes) for value in rows)]
 
     def supply(self) -> Supply | None:
         """Where all money is."""
@@ -263,6 +267,17 @@ class StoredView:
 
     def _oldest(self) -> int:
         return next((height for height, _ in self.blocks.commits(0, self.height)), 1)
+
+    def _item_at(self, place: TxPlace) -> Unchecked | None:
+        """The transaction at a place, right unless the block skipped one before it."""
+        found = self.blocks.transaction_batch(place)
+        data = None if found is None else self.blocks.batch(found[0])
+        if found is None or data is None:
+            return None
+        try:
+            return decode_item(bytes(split_transactions(decode(data, BatchFrame))[found[1]]))
+        except (InvalidInput, IndexError):
+            return None
 
     def _items(self, commit: CommitRow) -> Iterator[Unchecked]:
         """Every transaction of a commit's batches whose bytes are still held."""
