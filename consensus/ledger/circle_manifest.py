@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from octra.consensus.ledger.errors import CircleFailed, InvalidOp
+from octra.consensus.ledger.nesting import check_nesting
 from octra.crypto.hash import H
 
 STABLE_BYTES_MAX: Final = 32 << 20
 METHODS_MAX: Final = 128
+DEPTH_MAX, ITEMS_MAX = 8, 16_384  # of 64 KiB of manifest: everything that its schema can hold
 
 
 class MethodFacts(Struct, frozen=True):
@@ -28,11 +30,18 @@ class LimitFacts(Struct, frozen=True):
     max_stable_bytes: int = STABLE_BYTES_MAX
 
 
+class UpgradeFacts(Struct, frozen=True):
+    """Who may replace the code."""
+
+    mode: Literal["immutable", "owner"] = "owner"
+
+
 class ManifestFacts(Struct, frozen=True):
     """The manifest as the chain reads it: a MessagePack map with the names of `circle.toml`; more keys are allowed."""
 
     methods: dict[str, MethodFacts] = {}
     limits: LimitFacts = LimitFacts()
+    upgrade: UpgradeFacts = UpgradeFacts()
 
 
 def manifest_hash(data: bytes) -> bytes:
@@ -41,7 +50,8 @@ def manifest_hash(data: bytes) -> bytes:
 
 
 def read_manifest(data: bytes) -> ManifestFacts:
-    """The facts of manifest bytes; raises `InvalidOp`."""
+    """The facts of manifest bytes; raises `InvalidOp` or `Malformed`."""
+    check_nesting(data, DEPTH_MAX, ITEMS_MAX, "manifest")
     try:
         facts = msgspec.msgpack.decode(data, type=ManifestFacts, strict=True)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from octra.codec import decode, encode
 from octra.consensus.circles import circle_id, file_leaf, tree_root
 from octra.consensus.ledger import blobs, fees, keys, ops
-from octra.consensus.ledger.circle_manifest import check_call, manifest_hash, read_manifest
+from octra.consensus.ledger.circle_manifest import ManifestFacts, check_call, manifest_hash, read_manifest
 from octra.consensus.ledger.errors import (
     CircleFailed,
     FeeTooLow,
@@ -22,6 +22,7 @@ from octra.consensus.ledger.errors import (
     NotOwner,
 )
 from octra.consensus.ledger.execution import Execution
+from octra.consensus.ledger.nesting import check_nesting
 from octra.consensus.ledger.receipts import Event
 from octra.consensus.ledger.records import AssetRecord, CircleRecord
 from octra.consensus.ledger.state import load
@@ -32,6 +33,7 @@ from octra.errors import Corrupt, InvalidInput
 
 Diff = dict[bytes, bytes | None]
 NEVER: Final = 2**53
+ARGUMENTS_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ def upgrade(x: Execution, engine: CircleEngine, transaction: Transaction, op: op
     record = owned(x, op.circle, transaction.sender)
     if record.code_hash != op.old_code_hash:
         raise InvalidTarget("the Circle has other code by now")
+    if manifest_of(x.state, op.circle).upgrade.mode == "immutable":
+        raise InvalidTarget("the Circle is immutable")
     extra = _accept_code(x, engine, transaction, op)
     blobs.use(x, _code_blob(x, record.code_hash), -1)
     _drop_assets(x, op.circle)
@@ -128,9 +132,7 @@ def queue_call(x: Execution, queue: CircleQueue, transaction: Transaction, op: o
         raise NotFound("Circle")
     if x.clock.height < record.active_from:
         raise InvalidTarget(f"the Circle can be called from height {record.active_from}")
-    manifest = x.state.get(keys.circle_manifest(op.circle))
-    assert manifest is not None
-    facts = read_manifest(manifest)
+    facts = manifest_of(x.state, op.circle)
     check_call(facts, op.method, op.value, is_owner=transaction.sender == record.owner)
     arguments = read_arguments(op.arguments)
     x.debit(transaction.sender, op.value)
@@ -152,8 +154,16 @@ def queue_call(x: Execution, queue: CircleQueue, transaction: Transaction, op: o
     queue.calls.append(call)
 
 
+def manifest_of(view: StateView, circle: bytes) -> ManifestFacts:
+    """What the chain knows of an existing Circle's manifest."""
+    data = view.get(keys.circle_manifest(circle))
+    assert data is not None, "a Circle has a manifest"
+    return read_manifest(data)
+
+
 def read_arguments(data: bytes) -> tuple[Argument, ...]:
     """The arguments of a call; raises `Malformed` or `InvalidOp`."""
+    check_nesting(data, 1, ARGUMENTS_MAX + 1, "arguments of the call")
     values: list[Argument] = []
     for value in decode(data, list[object], "arguments of the call"):
         if not isinstance(value, bool | int | str | bytes | None):

@@ -22,7 +22,7 @@ from octra.consensus.ledger.legacy import WINDOW_MS
 from octra.consensus.ledger.outcome import Skipped, TransactionEvent
 from octra.consensus.ledger.receipts import FAILED, OK, PENDING, Event, Receipt, events_root, outcome_hash
 from octra.consensus.ledger.records import Node, Pool
-from octra.consensus.ledger.transactions import Transaction, admit_attested, check_expiry
+from octra.consensus.ledger.transactions import StaticRules, Transaction, admit_attested, check_expiry
 from octra.consensus.ports import CallOutcome, CircleCall, CircleEngine, CircleView
 from octra.errors import InvalidInput
 
@@ -33,6 +33,7 @@ class Run:
 
     x: Execution
     engine: CircleEngine
+    rules: StaticRules
     queue: CircleQueue = field(default_factory=CircleQueue)
     receipts: list[Receipt] = field(default_factory=list)
     events: list[TransactionEvent] = field(default_factory=list)
@@ -53,7 +54,7 @@ class _Done:
 def execute_item(run: Run, author_seat: int, item: bytes) -> None:
     x = run.x
     try:
-        transaction = admit_attested(item, x.params.static_rules(None))
+        transaction = admit_attested(item, run.rules)
     except InvalidInput as error:
         _skip(run, b"", author_seat, error)
         return

@@ -7,6 +7,8 @@ knew when the input was dealt. The ciphertext then follows from ordered bytes al
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from octra.consensus.ledger import handles, keys, ops
@@ -27,6 +29,8 @@ from octra.consensus.ledger.records import (
 )
 from octra.consensus.ledger.sidecar import input_id
 from octra.consensus.ledger.transactions import Transaction
+
+CHECK_BYTES_MAX: Final = 64  # a row has 34; what is larger would bloat the state
 
 
 def input_handle(name: bytes) -> bytes:
@@ -66,6 +70,8 @@ def take_check(x: Execution, op: ops.DealCheck, seat: int) -> None:
     known = {row.seat: row.data for row in record.checks}
     if record.stage not in (InputStage.CHECK, InputStage.PARTS) or seat in known:
         raise NotAssigned("no dealing to check")
+    if len(op.values) > CHECK_BYTES_MAX:
+        raise NotAssigned("a check row of another size")
     record = replace(record, checks=(*record.checks, SeatBytes(seat, op.values)))
     rows = {**known, seat: op.values}
     verdict = x.math.judge(rows, record.bits, record.name, record.coin)

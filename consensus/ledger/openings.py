@@ -78,7 +78,16 @@ def admit(x: Execution, owner: bytes, name: bytes, *, verdict: bool = False) -> 
     known = x.state.load(keys.opening(handle.digest), Opening)
     if known is not None:
         return known
-    return _new_opening(x, end, handle.digest, 1 if handle.type == BIT else WORD_BITS, attempt=0)
+    bits = 1 if handle.type == BIT else WORD_BITS
+    if not verdict:  # money hangs on a verdict: it is opened although the last bits are used up meanwhile
+        check_cap(x, bits)
+    return _new_opening(x, end, handle.digest, bits, attempt=0)
+
+
+def check_cap(x: Execution, bits: int) -> None:
+    """Raises `LimitReached` when so many more openings would leak too much about the network key."""
+    if x.counters().opened_bits + bits > x.params.limits.openings_bits:
+        raise LimitReached("openings under this network key", x.params.limits.openings_bits)
 
 
 def price_factor(opened_bits: int, bits_max: int) -> int:
@@ -87,10 +96,8 @@ def price_factor(opened_bits: int, bits_max: int) -> int:
 
 
 def _new_opening(x: Execution, name: bytes, digest: bytes, bits: int, attempt: int) -> Opening:
-    used = x.counters().opened_bits
-    if used + bits > x.params.limits.openings_bits:
-        raise LimitReached("openings under this network key", x.params.limits.openings_bits)
-    opening = Opening(opening_name(digest, attempt), name, digest, bits, used, attempt)
+    noise_index = x.counters().opened_bits
+    opening = Opening(opening_name(digest, attempt), name, digest, bits, noise_index, attempt)
     x.count(opened_bits=bits)
     x.state.store(keys.opening(digest), opening)
     return opening

@@ -26,6 +26,7 @@ INPUT_BITS_MAX: Final = 2_048
 BLOB_PART_BYTES: Final = 131_072  # every part of a blob but the last has exactly this size
 BLOB_PARTS_MAX: Final = 8  # 1 MiB: the largest module
 ASSET_FILES_MAX: Final = 256
+PATH_BYTES_MAX: Final = 200  # it stands in a key of the state
 MANIFEST_BYTES_MAX: Final = 65_536
 ARGUMENT_BYTES_MAX: Final = 65_536
 GAS_MAX: Final = 100_000_000
@@ -173,7 +174,7 @@ class CircleUpgrade(_Op, tag=0x22, frozen=True, array_like=True):
 class Asset(Struct, frozen=True, array_like=True):
     """One file of a Circle's site: its path, media type, content encoding, and the blob that holds it."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=1_024)]
+    path: Annotated[str, Meta(min_length=1, max_length=PATH_BYTES_MAX)]
     media: Annotated[str, Meta(min_length=1, max_length=128)]
     encoding: Annotated[str, Meta(max_length=16)]
     blob: Bytes32

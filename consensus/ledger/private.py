@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from octra.consensus.ledger import handles, inputs, keys, ops, work
+from octra.consensus.ledger import handles, inputs, keys, openings, ops, work
 from octra.consensus.ledger.errors import InsufficientPrivate, OriginUnproven
 from octra.consensus.ledger.execution import Execution
 from octra.consensus.ledger.records import BIT, ZERO, Circuit, HandleStatus, Job, Purpose
@@ -98,6 +98,7 @@ def decrypt(x: Execution, transaction: Transaction, op: ops.Decrypt) -> Started:
     owner = transaction.sender
     if op.amount > x.money.private_pool:
         raise InsufficientPrivate
+    openings.check_cap(x, 1)
     spendable = _usable(x, handles.private_of(x.state, owner).spendable)
     amount = handles.constant(x.state, op.amount)
     decided = work.simplify(x, Circuit.DECRYPT, (spendable, amount))

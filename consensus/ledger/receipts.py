@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from octra.codec import encode
 from octra.crypto.hash import H, merkle_root
@@ -32,7 +33,7 @@ class Receipt(Struct, frozen=True, array_like=True):
     index: int
     status: str
     code: int  # 0, or the row of the catalogue that explains the failure
-    detail: str  # one line for people; holds no secret and no plaintext
+    detail: str  # one line for people, which no validator compares; holds no secret and no plaintext
     fee_charged: int
     gas: int = 0
     jobs: tuple[bytes, ...] = ()
@@ -61,8 +62,10 @@ def events_root(events: Sequence[Event]) -> bytes:
 
 
 def receipts_root(receipts: Sequence[Receipt], settlements: Sequence[Settlement]) -> bytes:
-    """Root over what a commit reports, receipts first."""
-    return merkle_root([encode(item) for item in (*receipts, *settlements)])
+    """Root over what a commit reports, receipts first, without the texts for people."""
+    return merkle_root(
+        [encode(item) for item in (*(replace(receipt, detail="") for receipt in receipts), *settlements)]
+    )
 
 
 def outcome_hash(outcome: Struct) -> bytes:

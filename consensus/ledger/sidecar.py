@@ -13,6 +13,7 @@ from octra.crypto.hash import H, merkle_root
 from octra.errors import Malformed
 
 BOX_BYTES_MAX: Final = 16_384
+BOX_BYTES, BOX_BYTES_PER_BIT = 256, 8  # two elements of 27 bits for each dealt bit, and what surrounds them
 SEATS_MAX: Final = 24
 
 
@@ -40,6 +41,8 @@ def check_sidecar(dealing: InputDealing, data: bytes, seats: int) -> Sidecar:
         raise Malformed("sidecar", f"one leaf and one box for each of {seats} seats")
     if len({len(box) for box in sidecar.boxes}) > 1:
         raise Malformed("sidecar", "boxes of different sizes")
+    if len(sidecar.boxes[0]) > BOX_BYTES + BOX_BYTES_PER_BIT * dealing.bits:
+        raise Malformed("sidecar", "boxes larger than the dealing of so many bits")
     if (merkle_root(sidecar.leaves),) != dealing.roots or merkle_root(sidecar.boxes) != dealing.sidecar:
         raise Malformed("sidecar", "it does not match the roots in the body")
     return sidecar

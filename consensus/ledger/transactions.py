@@ -235,6 +235,8 @@ def check_op(transaction: Transaction, rules: StaticRules) -> None:
                 raise InvalidOp("the reader key cannot receive sealed messages")
         case ops.CircleAssets():
             paths = [file.path for file in op.files]
+            if any(len(path.encode()) > ops.PATH_BYTES_MAX for path in paths):
+                raise InvalidOp(f"a path has at most {ops.PATH_BYTES_MAX} bytes")
             if paths != sorted(set(paths), key=lambda path: path.encode()):
                 raise InvalidOp("files are sorted by path, each once")
     if isinstance(op, ops.PrivateTransfer):

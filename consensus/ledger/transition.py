@@ -50,13 +50,14 @@ def apply_commit(
     supply = state.require(keys.SUPPLY, Supply)
     x = Execution(state, view, params, clock, commit.coin, math, Money.of(supply))
     state.store(keys.CLOCK, clock)
-    run = Run(x, engine)
+    run = Run(x, engine, params.static_rules(None))
     for fault in commit.evidence:
         x.record_fault(Fault(FaultKind.ORDERING, fault.seat, fault.proof, clock.height))
     if epoch_started:
         x.emit("epoch_started", clock.epoch)
         blobs.expire(x)
         work.retry_all(x)
+        work.settle_woken(x)
     _settle_due(x)
     keep_events(run, b"")
     for batch in commit.batches:

@@ -19,6 +19,7 @@ from octra.consensus.ledger.receipts import Receipt, events_root, outcome_hash
 from octra.consensus.ledger.records import CircleRecord
 from octra.consensus.ledger.state import load
 from octra.crypto.hash import EMPTY_ROOT
+from octra.errors import Malformed
 
 CODE = CounterEngine.CODE
 METHODS = {
@@ -156,8 +157,9 @@ def test_a_call_out_of_gas_pays_for_its_whole_limit(chain: Chain) -> None:
 def test_calls_of_unknown_circles_and_with_odd_arguments_fail(chain: Chain) -> None:
     circle = deploy(chain)
     assert chain.run(BOB, call(bytes(33), "add", 1)).code == 4041
-    odd = ops.CircleCall(circle, "add", encode([1.5]), 0, 1_000_000)
-    assert (chain.run(BOB, odd).status, chain.run(BOB, odd).code) == ("failed", 2105)
+    for odd in (encode([1.5]), encode([[1]]), b"\x91" * 60_000 + b"\xc0", encode([1] * 300), encode(1), b"", b"\xc1"):
+        receipt = chain.run(BOB, ops.CircleCall(circle, "add", odd, 0, 1_000_000))
+        assert (receipt.status, receipt.code) == ("failed", 2105)
 
 
 # --- deploy ---
@@ -181,10 +183,17 @@ def test_a_module_that_the_engine_refuses_is_not_deployed(chain: Chain) -> None:
 
 @pytest.mark.parametrize(
     "manifest",
-    [b"", b"\x90", encode({"limits": {"max_stable_bytes": 2**25 + 1}}), encode({"methods": {"a": {"kind": "other"}}})],
+    [
+        b"",
+        b"\x90",
+        b"\x81\xa1x" * 9 + b"\xc0",
+        b"\x81\xa1x" + b"\x91" * 60_000 + b"\xc0",
+        encode({"limits": {"max_stable_bytes": 2**25 + 1}}),
+        encode({"methods": {"a": {"kind": "other"}}}),
+    ],
 )
 def test_a_manifest_that_the_chain_cannot_read_is_refused(chain: Chain, manifest: bytes) -> None:
-    with pytest.raises(InvalidOp):
+    with pytest.raises((InvalidOp, Malformed)):
         read_manifest(manifest)
     put(chain, CODE)
     op = ops.CircleDeploy(PACKAGE, manifest, sha256(CODE).digest(), EMPTY_ROOT)
@@ -206,6 +215,32 @@ def test_an_upgrade_replaces_the_code_and_keeps_the_state(chain: Chain) -> None:
     chain.run(BOB, call(circle, "add", 2))
     assert chain.circles.get(circle, b"n") == (7).to_bytes(8, "big")
     assert chain.run(BOB, call(circle, "fail")).detail.startswith("method_unsupported")
+
+
+def test_an_immutable_circle_is_never_upgraded(chain: Chain) -> None:
+    manifest = encode({"methods": METHODS, "upgrade": {"mode": "immutable"}})
+    circle = deploy(chain, replace(DEPLOY, manifest=manifest))
+    code_hash = sha256(CODE).digest()
+    op = ops.CircleUpgrade(circle, code_hash, PACKAGE, MANIFEST, code_hash, EMPTY_ROOT)
+    receipt = chain.run(ALICE, op, fee=DEPLOY_FEE)
+    assert (receipt.status, receipt.code, receipt.detail) == ("failed", 2115, "invalid target: the Circle is immutable")
+    assert record(chain, circle).version == 1
+
+
+def test_the_chain_reads_the_manifest_of_the_template() -> None:
+    from pathlib import Path
+
+    from octra.circles import manifest
+
+    template = Path(__file__).parents[4] / "circles" / "templates" / "counter" / "common" / "circle.toml"
+    text = template.read_text().replace("@NAME@", "counter").replace("@LANG@", "wat").replace("@ENTRY@", "counter.wat")
+    known = manifest.parse(text)
+    facts = read_manifest(known.canonical())
+    assert manifest_hash(known.canonical()) == known.hash()
+    assert {name: (method.kind, method.payable, list(method.allow)) for name, method in facts.methods.items()} == {
+        name: (method.kind, method.payable, list(method.allow)) for name, method in known.methods.items()
+    }
+    assert facts.limits.max_stable_bytes == known.limits.max_stable_bytes
 
 
 # --- blobs and files ---

@@ -152,7 +152,19 @@ def test_openings_stop_at_the_cap_of_the_key_and_get_dearer_before(chain: Chain)
     chain.settle()
     late = chain.run(BOB, ops.ViewRequest((chain.private(BOB).incoming,), READER), fee=41_000)
     assert (late.status, late.code) == ("failed", 2121)
+    assert chain.run(ALICE, ops.Decrypt(1), nonce=nonce + 2).code == 2121
     assert counters(chain).opened_bits == 100
+
+
+def test_a_verdict_is_opened_although_the_cap_was_reached_meanwhile(chain: Chain) -> None:
+    chain.params = with_limits(chain.params, openings_bits=51)
+    handle = chain.private(ALICE).spendable
+    receipt = chain.run(ALICE, ops.Decrypt(75))
+    chain.run(ALICE, ops.ViewRequest((handle,), READER))
+    chain.run(BOB, ops.ViewRequest((chain.private(BOB).incoming,), READER), fee=50_000)
+    chain.settle()
+    assert chain.final_status(receipt.tx) == ("ok", 0)
+    assert counters(chain).opened_bits == 51
 
 
 @pytest.mark.parametrize(("used", "factor"), [(0, 1), (499, 1), (500, 2), (799, 2), (800, 4), (1_000, 4)])

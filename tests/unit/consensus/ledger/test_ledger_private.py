@@ -216,6 +216,19 @@ def test_a_bad_dealing_in_the_middle_leaves_the_later_transfers_right(chain: Cha
     assert chain.settlement(bad).refunded == WORK.work_units(348)  # type: ignore[union-attr]  # it settled
 
 
+def test_a_seat_cannot_bloat_the_state_with_its_check(chain: Chain) -> None:
+    chain.behaviours = {3: SeatBehaviour(silent=True)}
+    name = chain.send_private(ALICE, address(BOB), 25)
+    chain.step()
+    chain.step()
+    dealt = chain.view.scan(b"\x0f", 9)
+    *_, (key, _) = dealt
+    outcome = chain.step(extra=[chain.item(chain.keys[3], ops.DealCheck(key[1:], bytes(65)))])
+    assert [skip.detail for skip in outcome.skipped] == ["no such task for this seat: a check row of another size"]
+    chain.settle()
+    assert chain.final_status(name) == ("ok", 0)
+
+
 def test_one_seat_with_a_spoiled_box_does_not_stop_a_transfer(chain: Chain) -> None:
     name = chain.send_private(ALICE, address(BOB), 25, spoiled=(2,))
     chain.settle()
