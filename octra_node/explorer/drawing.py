@@ -62,7 +62,7 @@ def _mark(node: NodeFacts, x: float, y: float) -> Raw:
     )
     halo = el("circle", cx=_n(x), cy=_n(y), r=_n(size + 7), class_="halo") if node.own else None
     below = y >= _CENTRE[1]
-    label = el("text", short_name(node), x=_n(x), y=_n(y + (size + 20 if below else -size - 11)), text_anchor="middle")
+    label = el("text", short_name(node), x=_n(x), y=_n(y + (size + 23 if below else -size - 12)), text_anchor="middle")
     hint = el("title", f"{node.role}, {node.state}")
     known = "" if node.state != "known" else " faint"
     return el("g", join(hint, halo, shape, label), class_=f"node {node.role}{known}")

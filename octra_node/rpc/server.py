@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 from uuid import uuid4
@@ -63,6 +63,8 @@ _PREFLIGHT: Final = {
 }
 _SHARED: Final = ("/rpc", "/api/v1/")  # what any page may read; no cookies and no keys exist here that it could use
 _FREE: Final = ("/health", "/readyz", "/static/")
+
+Spend = Callable[[str, int], None]  # (host, tokens); raises `Busy`
 
 assert legacy.STAGING_MAX  # importing it fills the table of methods
 
@@ -126,7 +128,18 @@ class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn is not followed 
         yield
 
 
-def build_app(facade: NodeFacade, *, public: bool = False, names: Collection[str] = ()) -> ASGIApp:
+def monotonic_ms() -> int:
+    """Milliseconds that never go back."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def build_app(
+    facade: NodeFacade,
+    *,
+    public: bool = False,
+    names: Collection[str] = (),
+    now_ms: Callable[[], int] = monotonic_ms,
+) -> ASGIApp:
     """The whole application: what a request goes through, from outside to inside."""
 
     async def rpc(request: Request) -> Response:
@@ -159,7 +172,8 @@ def build_app(facade: NodeFacade, *, public: bool = False, names: Collection[str
         exception_handlers={OctraError: failed, HTTPException: not_routed, Exception: unexpected},
     )
     app.router.redirect_slashes = False
-    return _Limits(_Circles(app, facade), facade, public=public, names=frozenset(names))
+    spend = _spender(now_ms) if public else None
+    return _Limits(_Circles(app, facade), facade, spend, frozenset(names))
 
 
 def _refusal(facade: NodeFacade, request: Request, error: OctraError) -> Response:
@@ -170,13 +184,23 @@ def _refusal(facade: NodeFacade, request: Request, error: OctraError) -> Respons
     return rest.problem(error, request.scope.get("octra.request", ""))
 
 
-def _pay(scope: Scope, price: int) -> None:
-    """Take more tokens of the sender; raises `Busy` when there are none left."""
-    budget = scope.get("octra.budget")
-    if budget is not None and price > 0:
-        budgets, host = budget
-        if not budgets.spend(host, price, time.monotonic_ns() // 1_000_000):
+def _spender(now_ms: Callable[[], int]) -> Spend:
+    """Budgets of all hosts of one listener."""
+    budgets = Budgets()
+
+    def spend(host: str, price: int) -> None:
+        if not budgets.spend(host, price, now_ms()):
             raise Busy
+
+    return spend
+
+
+def _pay(scope: Scope, price: int) -> None:
+    """Take tokens of the sender; raises `Busy` when there are not so many left."""
+    spend: Spend | None = scope.get("octra.spend")
+    if spend is not None and price > 0:
+        client = scope.get("client")
+        spend(client[0] if client else "", price)
 
 
 class _Circles:
@@ -220,9 +244,8 @@ def is_circle_host(gateway: circle_gateway.Gateway, host: str) -> bool:
 class _Limits:
     """What stands before everything: known host, sizes, budgets, number and time of requests, headers of answers."""
 
-    def __init__(self, app: ASGIApp, facade: NodeFacade, *, public: bool, names: frozenset[str]) -> None:
-        self._app, self._facade, self._names = app, facade, names
-        self._budgets = Budgets() if public else None
+    def __init__(self, app: ASGIApp, facade: NodeFacade, spend: Spend | None, names: frozenset[str]) -> None:
+        self._app, self._facade, self._spend, self._names = app, facade, spend, names
         self._gateway = circle_gateway.Gateway()
         self._running = 0
 
@@ -275,9 +298,8 @@ class _Limits:
             raise BodyTooLarge(BODY_BYTES_MAX)
         if self._running >= REQUESTS_AT_ONCE:
             raise Busy
-        if self._budgets is not None and not scope["path"].startswith(_FREE):
-            client = scope.get("client")
-            scope["octra.budget"] = (self._budgets, client[0] if client else "")
+        if self._spend is not None and not scope["path"].startswith(_FREE):
+            scope["octra.spend"] = self._spend
             _pay(scope, _price(scope))
 
 
