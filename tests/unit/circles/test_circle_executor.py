@@ -125,7 +125,7 @@ def test_a_stopped_worker_is_killed_after_the_stall_limit_and_the_result_is_the_
     engine: WasmEngine, shelf: Shelf
 ) -> None:
     calls = mixed_calls(shelf)
-    with ExecutorPool(stall_seconds=1.0) as pool:
+    with ExecutorPool(stall_seconds=4.0) as pool:
         pool.start()
         victim = pool.process_ids()[0]
         view = Disturbed(shelf, lambda: os.kill(victim, signal.SIGSTOP))
