@@ -31,6 +31,7 @@ RESEND_MS = 2_000  # a stalled seat repeats its last vertex: the link may have d
 
 FETCH_FIRST_MS, FETCH_LAST_MS = 50, 2_000  # back-off doubles between these
 FETCH_IN_FLIGHT, FETCH_OPEN_MS = 32, 200  # per peer; a question without an answer frees its place
+FETCH_PAUSE_MS = 50  # between walks of a long list of questions
 RANGE_ROUNDS = 64  # rounds asked for at once by a node that lags
 RANGE_WAIT_MS = 2_000  # then another peer is asked
 ORDERING_SNAPSHOT_EVERY = 16  # heights between ordering digests

@@ -55,13 +55,13 @@ class Sync:
         """A vertex of the seat `needed_by` links to one that we do not hold."""
         if link.id not in self.vertices:
             self.vertices[link.id] = Want(link.round, needed_by, self._candidates(sender, link.author), now_ms)
-            self._next_ms = now_ms
+            self._hurry(now_ms)
 
     def want_batch(self, id: bytes, round: int, author: int, sender: NodeId | None, now_ms: int) -> None:
         """A vertex references a batch that we do not hold."""
         if id not in self.batches:
             self.batches[id] = Want(round, author, self._candidates(self._nodes[author], author, sender), now_ms)
-            self._next_ms = now_ms
+            self._hurry(now_ms)
 
     def forget_below(self, floor: int) -> None:
         """Vertices at or below the floor are wanted no more."""
@@ -73,7 +73,7 @@ class Sync:
         for want in (*self.vertices.values(), *self.batches.values()):
             if want.asked == peer:
                 want.due_ms = min(want.due_ms, now_ms)
-                self._next_ms = now_ms
+                self._hurry(now_ms)
         if self._range is not None and self._range[0] == peer:
             self._range = None
 
@@ -93,9 +93,16 @@ class Sync:
         wanted = {id: want for id, want in self.vertices.items() if want.round <= horizon}
         effects += [FetchVertices(peer, tuple(ids)) for peer, ids in self._ask(wanted, now_ms).items()]
         effects += [FetchBatch(peer, id) for peer, ids in self._ask(self.batches, now_ms).items() for id in ids]
-        dues = [want.due_ms for want in (*self.vertices.values(), *self.batches.values())]
-        self._next_ms = max(now_ms + 1, min(dues, default=now_ms))
+        dues = [want.due_ms for want in (*wanted.values(), *self.batches.values())]
+        self._next_ms = max(now_ms + self._pause_ms(), min(dues, default=now_ms + limits.FETCH_PAUSE_MS))
         return effects
+
+    def _pause_ms(self) -> int:
+        """A few questions are asked at once; a long list is not walked for every vertex that comes in."""
+        return 1 if len(self.vertices) + len(self.batches) <= limits.FETCH_IN_FLIGHT else limits.FETCH_PAUSE_MS
+
+    def _hurry(self, now_ms: int) -> None:
+        self._next_ms = min(self._next_ms, now_ms + self._pause_ms() - 1)
 
     def _ask(self, wants: dict[bytes, Want], now_ms: int) -> dict[NodeId, list[bytes]]:
         """Whom to ask for what now: each due want turns to its next peer, unless he has enough to answer.

@@ -20,7 +20,7 @@ def test_four_seats_agree_and_lose_nothing_whatever_the_seed_brings(seed: int) -
     assert _sound(run_seed(seed, 4))
 
 
-@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("seed", range(10))
 def test_seven_seats_agree_and_lose_nothing_whatever_the_seed_brings(seed: int) -> None:
     assert _sound(run_seed(seed, 7))
 
@@ -72,7 +72,7 @@ def test_the_whole_network_may_lose_power_at_once() -> None:
 
 
 def test_no_view_of_a_random_dag_contradicts_another() -> None:
-    wide, intent, larger = fuzz("wide", range(150), 4), fuzz("intent", range(250), 4), fuzz("wide", range(40), 7)
+    wide, intent, larger = fuzz("wide", range(110), 4), fuzz("intent", range(150), 4), fuzz("wide", range(20), 7)
     assert wide.bad == intent.bad == larger.bad == []
     assert wide.decisions + intent.decisions > 10_000  # the fuzz would prove nothing if nothing were decided
 
