@@ -6,7 +6,7 @@ from octra.consensus.checkpoint import Validator, registered_root
 from octra.consensus.epoch import Committee, EpochRecord
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import fees
-from octra.consensus.ledger.params import LedgerParams, Seat
+from octra.consensus.ledger.params import LOCALNET_LIMITS, LedgerParams, Limits, Seat
 from octra.crypto.hash import EMPTY_ROOT, H, merkle_root
 from octra.primitives import NodeId, address_of
 
@@ -68,5 +68,6 @@ def ledger_params_of(genesis: Genesis) -> LedgerParams:
         prices=fees.Prices(evaluators=faults + 1),
         epoch_ms=genesis.epoch_ms,
         legacy_signing=genesis.legacy_signing,
+        limits=LOCALNET_LIMITS if genesis.is_localnet else Limits(),
         rules_version=genesis.rules_version,
     )

@@ -38,6 +38,13 @@ class Limits(Struct, frozen=True, array_like=True):
     due_per_commit: int = 1_024
 
 
+# Four nodes and their evaluators on one small machine, perhaps without a compiled kernel: a bootstrap may take 50 ms,
+# a round as little as 60 ms. A deadline that is missed only asks one more seat; the late one may still answer.
+LOCALNET_LIMITS: Final = Limits(
+    input_rounds=200, job_rounds=40, boots_per_round=2, reveal_rounds=40, opening_rounds=400, circle_activation=4
+)
+
+
 class LedgerParams(Struct, frozen=True, array_like=True):
     """The parameters of one chain. They stand in the state, and every transition gets them as a value."""
 
