@@ -184,6 +184,9 @@ class Execution:
         supply = self.money.supply()
         if supply.difference:
             raise SupplyViolated(supply.difference)
+        lowest = min(supply.public, supply.private_pool, supply.escrow, *supply.pools)
+        if lowest < 0:  # the turnstile: encrypted money never becomes more public money than there was
+            raise SupplyViolated(lowest)
         self.state.store(keys.SUPPLY, supply)
         public = escrow = 0
         for key, value in self.state.sorted_writes():

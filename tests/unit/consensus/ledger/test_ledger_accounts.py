@@ -227,6 +227,16 @@ def test_money_that_appears_in_an_account_stops_the_node(chain: Chain, monkeypat
         chain.step()
 
 
+def test_encrypted_arithmetic_that_makes_money_stops_the_node_at_the_turnstile(chain: Chain) -> None:
+    supply = chain.supply()
+    chain.run(ALICE, ops.Encrypt(50))
+    drained = replace(chain.supply(), private_pool=-1, emission_left=supply.emission_left + 51)
+    chain.view.apply([(keys.SUPPLY, encode(drained))])
+    with pytest.raises(SupplyViolated) as caught:
+        chain.step()
+    assert caught.value.difference == -1
+
+
 def test_splitting_the_same_order_into_batches_changes_no_state() -> None:
     def final(cuts: tuple[int, ...]) -> bytes:
         chain = Chain()
