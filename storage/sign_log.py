@@ -1,8 +1,8 @@
 """The signer's write-ahead record: what was signed once is never signed again with other content.
 
 `reserve` comes before every signature that would be slashable, or contradictory, if said twice differently. What it
-returns may be signed and sent. A vertex needs no sync of its own: a durable reservation of 16 rounds comes first, and
-after a restart the rounds up to the reserved mark stay unused.
+returns may be signed and sent. Every record is synced by itself. To reserve rounds ahead would spare syncs (1 ms each
+here), but seats that restart together would all be barred from the rounds that are next: nobody could go on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from octra.errors import Malformed
 from octra.storage.errors import Closed, DiskFull, EpochClosed, Locked, LogBroken, RoundClosed, SignLogConflict
 from octra.storage.kv import u32
 
-ROUNDS_RESERVED: Final = 16  # one sync (14 ms on a busy disk) for so many rounds
 PAYLOAD_BYTES_MAX: Final = 64 << 10  # a larger payload lies durable in the database first
 EPOCHS_KEPT: Final = 2  # before the newest; nobody asks again for what is older
 VERTICES_KEPT: Final = 128  # rounds whose payloads stay at hand: twice what peers can still ask for
@@ -35,7 +34,7 @@ _RECORD_BYTES_MAX = PAYLOAD_BYTES_MAX + 256
 class SignKind(IntEnum):
     """What a signature is for."""
 
-    RESERVATION = 0  # internal: rounds of the subject up to `round` may have been used
+    MARK = 0  # internal: rounds of the subject up to `round` are used, though their records are gone
     VERTEX = 1  # subject: the anchor
     CHECKPOINT = 2
     DEALING = 3
@@ -64,7 +63,6 @@ class SignLog:
         self._lock = _lock(directory / "LOCK")
         self._said: dict[tuple[int, int, int, bytes], SignRecord] = {}
         self._last: dict[bytes, int] = {}  # anchor -> highest vertex round that may have been signed
-        self._reserved: dict[bytes, int] = {}  # anchor -> end of the durable reservation
         self._file: int | None = None
         self._failed = False
         self._epoch = -1
@@ -85,7 +83,7 @@ class SignLog:
         `SignLogConflict` when another digest is on record (stop), `RoundClosed` when this vertex round may have been
         used already (go on with a later one).
         """
-        assert kind is not SignKind.RESERVATION
+        assert kind is not SignKind.MARK
         assert len(payload) <= PAYLOAD_BYTES_MAX
         record = SignRecord(int(kind), epoch, round_, subject, digest, payload)
         known = self._said.get(_purpose(record))
@@ -99,13 +97,9 @@ class SignLog:
             last = self._last.get(subject, 0)
             if round_ <= last:
                 raise RoundClosed(round_, last + 1)
-            if round_ > self._reserved.get(subject, 0):
-                self._append(_reservation(epoch, round_ + ROUNDS_RESERVED - 1, subject), durable=True)
-            self._append(record, durable=False)
-        else:
-            if epoch < self._epoch - EPOCHS_KEPT:
-                raise EpochClosed(epoch)  # its records are gone, so nothing tells what was said
-            self._append(record, durable=True)
+        elif epoch < self._epoch - EPOCHS_KEPT:
+            raise EpochClosed(epoch)  # its records are gone, so nothing tells what was said
+        self._append(record)
         return payload
 
     def vertices(self, anchor: bytes) -> list[SignRecord]:
@@ -130,23 +124,26 @@ class SignLog:
             self._file = None
         os.close(self._lock)
 
-    def _append(self, record: SignRecord, *, durable: bool) -> None:
+    def _append(self, record: SignRecord) -> None:
         try:
             if record.epoch > self._epoch or self._file is None:
                 self._begin_segment(max(record.epoch, self._epoch))
             assert self._file is not None
-            _write(self._file, _frame(record))
-            if durable:
-                os.fdatasync(self._file)
+            _write(self._file, _frame(record) + self._seal(record))
+            os.fdatasync(self._file)
         except OSError as error:
             # A torn record must stay the last one, or the next start would call the log broken.
             self._failed = True
             raise DiskFull from error
         self._remember(record)
 
+    def _seal(self, record: SignRecord) -> bytes:
+        """A mark behind each vertex: a damaged last record must not pass for one that a power cut tore."""
+        return _frame(_mark(self._epoch, record.round, record.subject)) if record.kind == SignKind.VERTEX else b""
+
     def _remember(self, record: SignRecord) -> None:
-        if record.kind == SignKind.RESERVATION:
-            self._reserved[record.subject] = max(record.round, self._reserved.get(record.subject, 0))
+        if record.kind == SignKind.MARK:
+            self._last[record.subject] = max(record.round, self._last.get(record.subject, 0))
             return
         self._said[_purpose(record)] = record
         if record.kind == SignKind.VERTEX:
@@ -160,8 +157,8 @@ class SignLog:
             os.close(self._file)
         path = self._directory / f"{epoch:010}.seg"
         self._file, self._epoch = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), epoch
-        for anchor in sorted(self._reserved):
-            _write(self._file, _frame(_reservation(epoch, self._reserved[anchor], anchor)))
+        for anchor in sorted(self._last):
+            _write(self._file, _frame(_mark(epoch, self._last[anchor], anchor)))
         os.fdatasync(self._file)
         _sync_directory(self._directory)
         for path in _segments(self._directory):
@@ -187,8 +184,6 @@ class SignLog:
                     raise LogBroken(path.name, end)
                 _truncate(path, end)
             self._epoch = int(path.stem)
-        # Rounds up to the mark may have been signed by records that the power cut took.
-        self._last = dict(self._reserved)
         if segments:
             self._file = os.open(segments[-1], os.O_APPEND | os.O_WRONLY)
 
@@ -209,8 +204,8 @@ def _purpose(record: SignRecord) -> tuple[int, int, int, bytes]:
     return record.kind, epoch, record.round, record.subject
 
 
-def _reservation(epoch: int, up_to_round: int, anchor: bytes) -> SignRecord:
-    return SignRecord(int(SignKind.RESERVATION), epoch, up_to_round, anchor, b"", b"")
+def _mark(epoch: int, up_to_round: int, anchor: bytes) -> SignRecord:
+    return SignRecord(int(SignKind.MARK), epoch, up_to_round, anchor, b"", b"")
 
 
 def _frame(record: SignRecord) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from octra.storage.errors import Closed, DiskFull, EpochClosed, Locked, LogBroken, RoundClosed, SignLogConflict
-from octra.storage.sign_log import ROUNDS_RESERVED, SignKind, SignLog, may_sign
+from octra.storage.sign_log import SignKind, SignLog, may_sign
 
 ANCHOR = b"\x11" * 32
 OTHER_ANCHOR = b"\x12" * 32
@@ -59,49 +59,47 @@ def test_a_lower_round_than_the_last_is_closed(tmp_path: Path) -> None:
     vertex(log, 1, anchor=OTHER_ANCHOR)
 
 
-def test_after_a_restart_the_reserved_rounds_stay_unused(tmp_path: Path) -> None:
+def test_after_a_restart_the_next_round_is_free_and_used_ones_are_closed(tmp_path: Path) -> None:
+    """Seats that restart together must all be able to sign the round that is next."""
     log = SignLog(tmp_path)
     vertex(log, 3)
-    mark = 3 + ROUNDS_RESERVED - 1
-    vertex(log, mark)
+    vertex(log, 7)
     log = reopened(log, tmp_path)
-    assert log.next_round(ANCHOR) == mark + 1
-    for round_ in (4, mark - 1):
+    assert log.next_round(ANCHOR) == 8
+    for round_ in (4, 6):
         with pytest.raises(RoundClosed):
             vertex(log, round_)
-    assert vertex(log, mark) == b"vertex"
-    vertex(log, mark + 1)
+    assert vertex(log, 7) == b"vertex"
+    vertex(log, 8)
 
 
-def test_one_sync_serves_sixteen_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_vertex_is_synced_before_it_may_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = SignLog(tmp_path)
     vertex(log, 1)
-    syncs: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", syncs.append)
-    for round_ in range(2, 1 + 4 * ROUNDS_RESERVED):
-        vertex(log, round_)
-    assert len(syncs) == 3
-
-
-def test_a_reservation_is_durable_before_the_vertex_may_be_signed(tmp_path: Path) -> None:
-    """A power cut may take the unsynced vertex records, never the mark: cut the file at every later byte."""
-    log = SignLog(tmp_path)
-    vertex(log, 1)
-    synced = segment(tmp_path).read_bytes().rindex(b"OSL1")  # the vertex record, which is not synced, starts here
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda _: sizes.append(segment(tmp_path).stat().st_size))
     for round_ in range(2, 6):
         vertex(log, round_)
+        assert sizes[-1] == segment(tmp_path).stat().st_size  # nothing was written after the sync
+    assert len(sizes) == 4
+
+
+def test_a_torn_vertex_was_never_sent_and_its_round_is_free(tmp_path: Path) -> None:
+    """Cut the file at any byte: what is whole stays on record, the round after it may be signed."""
+    log = SignLog(tmp_path)
+    ends = []
+    for round_ in range(1, 6):
+        vertex(log, round_)
+        ends.append(segment(tmp_path).stat().st_size)
     log.close()
     whole = segment(tmp_path).read_bytes()
-    for size in range(synced, len(whole), 17):
+    for size in range(0, len(whole), 17):
         segment(tmp_path).write_bytes(whole[:size])
         log = SignLog(tmp_path)
-        for round_ in range(1, ROUNDS_RESERVED + 1):
-            try:
-                assert vertex(log, round_, b"vertex") == b"vertex"
-                assert round_ in [record.round for record in log.vertices(ANCHOR)]
-            except RoundClosed:
-                pass
-        assert log.next_round(ANCHOR) == ROUNDS_RESERVED + 1
+        rounds = [record.round for record in log.vertices(ANCHOR)]
+        assert len(rounds) >= sum(end <= size for end in ends)
+        assert rounds == list(range(1, len(rounds) + 1))
+        assert log.next_round(ANCHOR) == len(rounds) + 1
         log.close()
 
 
@@ -160,7 +158,7 @@ def test_marks_outlive_the_files_of_old_epochs(tmp_path: Path) -> None:
         log.reserve(SignKind.CHECKPOINT, epoch, 0, b"chain", b"d%d" % epoch, b"")
     assert sorted(path.name for path in tmp_path.glob("*.seg")) == [segment(tmp_path, e).name for e in (3, 4, 5)]
     log = reopened(log, tmp_path)
-    assert log.next_round(ANCHOR) == 100 + ROUNDS_RESERVED
+    assert log.next_round(ANCHOR) == 101
     with pytest.raises(RoundClosed):
         vertex(log, 100, b"other", epoch=5)
     with pytest.raises(SignLogConflict):
@@ -204,9 +202,7 @@ def test_a_full_disk_ends_signing_and_the_torn_tail_is_repaired_at_the_next_star
     with pytest.raises(Closed):
         vertex(log, 3)
     log = reopened(log, tmp_path)
-    with pytest.raises(RoundClosed):
-        vertex(log, 2, b"other")
-    vertex(log, ROUNDS_RESERVED + 1)
+    vertex(log, 2, b"other")  # the first one was never sent
 
 
 def test_two_processes_cannot_hold_the_same_log(tmp_path: Path) -> None:
