@@ -8,7 +8,7 @@ from typing import Any
 
 from octra.cli import output, settings
 from octra.cli.address import check_words
-from octra.primitives import address_of, parse_address, print_address, print_amount
+from octra.primitives import InvalidAddress, address_of, parse_address, print_address, print_amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ def confirm(preview: Preview, word: str = "") -> None:
 
 
 def _with_words(address: str) -> str:
-    if len(address) != 47 or not address.startswith("oct"):
+    """The address with its check words. The id of a Circle may be above all addresses: then it has none."""
+    try:
+        return f"{address}  ({check_words(parse_address(address))})"
+    except InvalidAddress:
         return address
-    return f"{address}  ({check_words(parse_address(address))})"
