@@ -23,7 +23,6 @@ BATCH_REFS_MAX, ATTESTED_MAX, WEAK_MAX, EVIDENCE_MAX = 8, 256, 24, 4  # together
 EVIDENCE_BYTES_MAX = 1_024  # evidence inside a vertex is small; larger proof travels as a transaction
 TWINS_STORED = 2  # per author and round: enough to prove equivocation; more only when a needed vertex links to them
 
-RESERVE_ROUNDS = 16  # rounds covered by one durable reservation of the signer
 MIN_INTERVAL_MS = 60  # between own vertices while there is work; finality below 1 s at n = 4
 IDLE_INTERVAL_MS, IDLE_INTERVAL_SEAT_MS = 250, 40  # idle pace: max(250, 40 n) ms
 SHUN_WAIT_MS = 500  # how long we wait for a quorum without known equivocators

@@ -68,6 +68,7 @@ class OrderingActor:
         self._committee, self._board = parts.facts.committee, parts.board
         self._state: core.DagState
         self._boundaries_seen = 0
+        self._snapshot_height = 0
         self._queue: deque[events.Event] = deque()
 
     async def start(self, context: Context) -> None:
@@ -208,10 +209,12 @@ class OrderingActor:
         if head is not None and draft.height <= head.height:
             self._compare(draft)
             return
-        snapshot = core.snapshot(self._state) if draft.height % limits.ORDERING_SNAPSHOT_EVERY == 0 else None
-        # The core may have gone on within one step: only a snapshot of exactly this height may be stored with it.
-        usable = snapshot if self._state.height == draft.height else None
-        await self._ledger.tell_all([Execute(draft, usable)])
+        # One step often gives several blocks; the state is that of the last, and is stored with it.
+        due = draft.height >= self._snapshot_height + limits.ORDERING_SNAPSHOT_EVERY
+        snapshot = None
+        if due and self._state.height == draft.height:
+            snapshot, self._snapshot_height = core.snapshot(self._state), draft.height
+        await self._ledger.tell_all([Execute(draft, snapshot)])
 
     def _compare(self, draft: effects.CommitDraft) -> None:
         stored = self._stores.blocks.commit(draft.height)
@@ -260,6 +263,7 @@ class OrderingActor:
             self._state = core.restore(saved, self._committee, seat, params, resume_round=resume)
         except SnapshotUnusable:
             self._state = core.DagState.create(self._committee, seat, params, resume_round=resume)
+        self._snapshot_height = self._state.height
         for record in signed.vertices(self._committee.anchor):
             self._store(decode_vertex(record.payload), record.payload)
         self._stores.writes.submit(Batch(), durable=False).result()
