@@ -95,8 +95,8 @@ MUTANTS = (
         19,
         "broadcast before durable",
         "core.py",
-        "    effects.append(_draft(state, own, round, now_ms))",
-        "    order = _draft(state, own, round, now_ms)\n"
+        "    effects.append(_draft(state, own, round))",
+        "    order = _draft(state, own, round)\n"
         "    from octra.consensus.vertex import seal_vertex\n"
         "    early = seal_vertex(order.header, order.body, bytes(48 if order.coin_round else 0), lambda _: bytes(64))\n"
         "    effects += [Broadcast(early), order]",

@@ -11,7 +11,7 @@ from octra.primitives import NodeId
 class Ticked(Struct, frozen=True):
     """Time passed. Before the first tick the core neither proposes nor fetches, so a replay is silent."""
 
-    now_ms: int
+    now_ms: int  # the wall clock; it may be set back
 
 
 class VertexReceived(Struct, frozen=True):

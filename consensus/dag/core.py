@@ -56,7 +56,7 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
     effects: list[Effect] = []
     match event:
         case Ticked(now_ms):
-            state.now_ms = now_ms if state.now_ms is None else max(now_ms, state.now_ms)
+            _pass_time(state, now_ms)
             _resend(state, effects)
         case VertexReceived(vertex, sender):
             _receive(state, vertex, sender, effects)
@@ -91,6 +91,16 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
         )
         _propose(state, state.now_ms, effects)
     return state, tuple(effects)
+
+
+def _pass_time(state: DagState, wall_ms: int) -> None:
+    """A wall clock may be set back: pauses are measured by its steps forward, and stamps never go back."""
+    if state.now_ms is None:
+        state.now_ms = wall_ms
+    else:
+        state.now_ms += max(0, wall_ms - state.wall_ms)
+    state.wall_ms = wall_ms
+    state.stamp_ms = max(state.stamp_ms, wall_ms)
 
 
 # --- vertices -------------------------------------------------------------------------------------------------------
@@ -352,10 +362,10 @@ def _propose(state: DagState, now_ms: int, effects: list[Effect]) -> None:
     if round is None:
         return
     own.pending_round = round
-    effects.append(_draft(state, own, round, now_ms))
+    effects.append(_draft(state, own, round))
 
 
-def _draft(state: DagState, own: Proposer, round: int, now_ms: int) -> Propose:
+def _draft(state: DagState, own: Proposer, round: int) -> Propose:
     parents = own.parents(state.store, round)
     weak = own.weak_links(state.store, round, parents, state.ordering.ordered)
     parent_links, weak_links = own.links(parents, weak)
@@ -369,7 +379,7 @@ def _draft(state: DagState, own: Proposer, round: int, now_ms: int) -> Propose:
         height=claim.height,
         block_id=claim.block_id,
         state_root=claim.state_root,
-        time_ms=now_ms,
+        time_ms=state.stamp_ms,
     )
     body = VertexBody(
         parents=parent_links,

@@ -54,7 +54,9 @@ class DagState:
 
     def __init__(self, committee: Committee, own_seat: int | None, params: OrderingParams, resume_round: int) -> None:
         self.committee, self.own_seat, self.params = committee, own_seat, params
-        self.now_ms: int | None = None  # unknown before the first tick
+        self.now_ms: int | None = None  # for pauses; unknown before the first tick
+        self.wall_ms = 0  # the clock at the last tick
+        self.stamp_ms = 0  # highest clock seen: what own vertices say
         self.store = Store(committee.size, committee.quorum)
         self.ordering = Ordering(committee.faults, params.start_time_ms)
         self.decisions: Decisions = {}

@@ -168,6 +168,17 @@ def test_an_idle_seat_waits_longer_than_one_with_work() -> None:
         assert only(Propose, seat.wait(1)).header.round == 2
 
 
+def test_a_clock_that_is_set_back_neither_stops_the_seat_nor_its_stamps() -> None:
+    seat = Seat()
+    seat.seal(only(Propose, seat.log))
+    seat.receive(*rounds(1)[0][1:])
+    seat.wait(100)
+    assert none(Propose, seat.wait(-3_600_000))
+    assert none(Propose, seat.wait(149))
+    order = only(Propose, seat.wait(1))
+    assert order.header.time_ms == 10_100
+
+
 def test_rounds_may_be_skipped_when_others_are_ahead() -> None:
     seat = Seat()
     seat.seal(only(Propose, seat.log))
