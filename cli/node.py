@@ -61,14 +61,14 @@ def init(
 @app.command()
 def start() -> Answer:
     """Run the node of --home until it is told to stop (Ctrl-C, SIGTERM)."""
-    from octra.node import daemon
+    from octra.node.daemon import run
 
     passphrase = None
     if settings.current.passphrase_file:
         from octra.cli.wallets import passphrase_for
 
         passphrase = passphrase_for("the node key")
-    daemon.run(settings.current.directory, passphrase)
+    run(settings.current.directory, passphrase)
     return Answer({"stopped": True})
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"hfhe": "hfhe", "consensus": "consensus", "storage": "storage", "circles": "circles", "node": "octra_node", "cli": "cli"}
+PACKAGES = {
+    "hfhe": "hfhe",
+    "consensus": "consensus",
+    "storage": "storage",
+    "circles": "circles",
+    "node": "octra_node",
+    "cli": "cli",
+}
 
 
 def tracked() -> list[str]:
@@ -24,7 +31,10 @@ def test_each_package_is_a_real_folder_reached_by_a_link(link: str, folder: str)
     assert not (ROOT / folder).is_symlink()
 
 
-@pytest.mark.parametrize("name", ["tests", "benchmarks", "docker", "pyproject.toml", "README.md", "LICENSE", "run", ".ci/run", "docs/tour.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["tests", "benchmarks", "docker", "pyproject.toml", "README.md", "LICENSE", "run", ".ci/run", "docs/tour.md"],
+)
 def test_the_root_has_what_a_stranger_looks_for(name: str) -> None:
     assert (ROOT / name).exists()
 
@@ -33,7 +43,9 @@ def test_the_wheel_holds_every_module_of_the_repository_and_nothing_else(tmp_pat
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name and not name.endswith(".so")}
+    inside = {
+        name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name and not name.endswith(".so")
+    }
     folders = {folder: link for link, folder in PACKAGES.items()}
     wanted = set()
     for name in tracked():
@@ -47,7 +59,11 @@ def test_the_wheel_holds_every_module_of_the_repository_and_nothing_else(tmp_pat
 
 
 def test_no_file_names_a_path_of_one_machine_or_a_package_registry() -> None:
-    registry = re.compile(r"https?://[a-z0-9.-]*(" + "|".join(["py" + "pi", "python" + "hosted", "npm" + "js", "cra" + "tes"]) + r")[a-z0-9.-]*")
+    registry = re.compile(
+        r"https?://[a-z0-9.-]*("
+        + "|".join(["py" + "pi", "python" + "hosted", "npm" + "js", "cra" + "tes"])
+        + r")[a-z0-9.-]*"
+    )
     home = re.compile(r"[\"'` =(]/(" + "|".join(["ro" + "ot", "wo" + "rk"]) + r")/")
     for name in tracked():
         path = ROOT / name

@@ -10,7 +10,7 @@ from octra.errors import OctraError
 
 def every_error() -> list[type[OctraError]]:
     for module in pkgutil.walk_packages(octra.__path__, "octra."):
-        if not module.name.endswith(("__main__", ".libp2p", ".bridge", ".worker")):
+        if not module.name.endswith(("__main__", ".libp2p", ".bridge", ".worker", "._kernel")):
             importlib.import_module(module.name)
     found: list[type[OctraError]] = []
     open_classes: list[type[OctraError]] = [OctraError]
