@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from octra.codec import decoder_of
 from octra.hfhe.hypergraph import (
     BYTES_MAX,
     FALSE,
@@ -289,7 +290,7 @@ def decode(data: bytes) -> Graph:
     if len(data) > BYTES_MAX:
         raise GraphTooLarge("bytes", len(data), BYTES_MAX)
     try:
-        read = msgspec.msgpack.decode(data, type=Graph, strict=True)
+        read = decoder_of(Graph).decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedGraph(str(error)) from error
     if read.version != VERSION:

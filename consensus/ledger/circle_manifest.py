@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from octra.codec import decoder_of
 from octra.consensus.ledger.errors import CircleFailed, InvalidOp
 from octra.consensus.ledger.nesting import check_nesting
 from octra.crypto.hash import H
@@ -53,7 +54,7 @@ def read_manifest(data: bytes) -> ManifestFacts:
     """The facts of manifest bytes; raises `InvalidOp` or `Malformed`."""
     check_nesting(data, DEPTH_MAX, ITEMS_MAX, "manifest")
     try:
-        facts = msgspec.msgpack.decode(data, type=ManifestFacts, strict=True)
+        facts = decoder_of(ManifestFacts).decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidOp(f"manifest: {error}") from error
     if len(facts.methods) > METHODS_MAX or not 0 <= facts.limits.max_stable_bytes <= STABLE_BYTES_MAX:

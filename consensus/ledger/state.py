@@ -8,20 +8,17 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from octra.codec import decoder_of
 from octra.consensus.ports import StateView
 
 T = TypeVar("T", bound=Struct)
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders: dict[type[Struct], msgspec.msgpack.Decoder[Struct]] = {}
 
 
 def read(data: bytes, kind: type[T]) -> T:
     """A value that the ledger itself wrote; what comes from outside goes through `octra.codec.decode` instead."""
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
-    return decoder.decode(data)  # type: ignore[return-value]  # the decoder was built for exactly this type
+    return decoder_of(kind).decode(data)
 
 
 def load(view: StateView, key: bytes, kind: type[T]) -> T | None:

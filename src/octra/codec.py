@@ -6,6 +6,7 @@ trailing byte or an unknown field is `Malformed`, so nobody can give the same va
 
 from __future__ import annotations
 
+import threading
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[object, msgspec.msgpack.Decoder[object]] = {}
+# While msgspec describes a struct, other threads see the unfinished description, and crash: one describes at a time.
+_describing = threading.Lock()
 
 
 def encode(value: object) -> bytes:
@@ -26,9 +29,7 @@ def encode(value: object) -> bytes:
 def decode(data: bytes, kind: type[T], what: str | None = None) -> T:
     """The value of `data`, checked against the type `kind`; raises `Malformed` naming `what`."""
     name = what or kind.__name__
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, strict=True)
+    decoder = decoder_of(kind)
     try:
         value = decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -36,4 +37,13 @@ def decode(data: bytes, kind: type[T], what: str | None = None) -> T:
         raise Malformed(name, str(error)) from error
     if _encoder.encode(value) != data:
         raise Malformed(name, "encoding is not canonical")
-    return value  # type: ignore[return-value]  # the decoder was built for exactly this type
+    return value
+
+
+def decoder_of(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    """Reads `kind` from MessagePack in any form; every struct is read by one of these, or by `decode`."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        with _describing:
+            decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, strict=True)
+    return decoder  # type: ignore[return-value]  # it was built for exactly this type

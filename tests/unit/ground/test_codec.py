@@ -1,5 +1,8 @@
 """One value has one encoding."""
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -63,3 +66,35 @@ def test_the_error_names_the_field_but_never_the_value() -> None:
     with pytest.raises(Malformed) as caught:
         decode(encode([1, "very-secret-text", []]), Point)
     assert "secret" not in str(caught.value)
+
+
+THREADS_MEET = """
+import sys, threading
+from octra.codec import decode, encode
+from octra.consensus.ledger import ops
+from octra.consensus.ledger.transactions import build
+
+sys.setswitchinterval(1e-6)
+together, failed = threading.Barrier(4), []
+
+def work():
+    together.wait()
+    try:
+        build(chain=bytes(32), sender=bytes(32), nonce=1, expiry_epoch=9, fee=1000, op=ops.Transfer(bytes(32), 1))
+    except BaseException as error:
+        failed.append(error)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not failed, failed
+"""
+
+
+def test_threads_may_meet_at_the_first_use_of_a_type() -> None:
+    """The library alone crashes the process here, nearly every time."""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", THREADS_MEET], capture_output=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
