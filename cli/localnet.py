@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def localnet(
     p2p_port: int = _P2P,
     fresh: bool = typer.Option(False, "--fresh", help="forget the network of last time"),
 ) -> Answer | None:
-    """Start a local network (or last time's again) and keep it until Ctrl-C."""
+    """Start a local network (or last time's again) and keep it until Ctrl-C or SIGTERM."""
     from octra.node import founding
     from octra.node.localnet import LocalNetwork
 
@@ -56,10 +57,11 @@ def localnet(
             directory, nodes, light, _known(parameters), epoch * 1000, p2p_port=p2p_port, http_port=http_port
         )
         network = LocalNetwork.found(plan, FAUCET_SEED, say)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it leaves no node behind either
     with network:
-        network.start()
-        _announce(network)
         try:
+            network.start()
+            _announce(network)
             while all(process.poll() is None for process in network.processes.values()):
                 time.sleep(0.5)
         except KeyboardInterrupt:

@@ -41,7 +41,7 @@ from octra.node.serving import serving
 from octra.primitives import NodeId
 from octra.storage import space
 from octra.storage.blocks import BlockStore
-from octra.storage.kv import Batch
+from octra.storage.kv import Batch, Family
 from octra.storage.rocks import open_rocks
 from octra.storage.sign_log import SignLog
 from octra.storage.state import StateStore
@@ -53,6 +53,7 @@ WIRE_ROLE = {
     config.Role.BOOTSTRAP: WireRole.BOOTSTRAP,
 }
 MAILBOX_BYTES = 64 * 1024 * 1024
+CHAIN_KEY = b"chain"  # whose blocks a database holds: genesis hash, then the name for people
 
 
 def run(directory: Path, passphrase: str | None = None) -> None:
@@ -196,16 +197,23 @@ async def until_signalled(supervisor: Supervisor) -> None:
 
 @contextlib.contextmanager
 def open_stores(facts: Facts) -> Iterator[Stores]:
-    """Open (or begin) the database of a full node; the state of height 0 is that of genesis."""
+    """Open (or begin) the database of a full node; the state of height 0 is that of genesis. Raises `OtherChain`."""
     kv = open_rocks(facts.directory / "db")
     try:
         writes = WriteQueue(kv)
         try:
             state = StateStore(kv, writer=writes)
-            if state.head is None:
+            own = facts.genesis.chain + facts.genesis.chain_id.encode()
+            if state.head is not None:
+                held = kv.get(Family.META, CHAIN_KEY) or own
+                if held != own:
+                    raise home.OtherChain(facts.directory / "db", held[32:].decode(), facts.genesis.chain_id)
+            else:
                 accounts = {account.address: account.units for account in facts.genesis.accounts}
                 rows = genesis_writes(facts.params, accounts, facts.genesis.time_ms)
-                state.commit(0, rows, {}, lambda roots: (), Batch())
+                first = Batch()
+                first.put(Family.META, CHAIN_KEY, own)
+                state.commit(0, rows, {}, lambda roots: (), first)
             signed = SignLog(facts.directory / "journal")
             try:
                 yield Stores(kv, writes, state, BlockStore(kv), signed)
