@@ -6,14 +6,15 @@
 #define OCTRA_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace portable { extern const OctraVariant variant; }
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(OCTRA_PORTABLE_ONLY)  // a test builds one odd variant alone
+#define OCTRA_X86
 namespace avx2 { extern const OctraVariant variant; }
 namespace avx512 { extern const OctraVariant variant; }
 #endif
 
 // The variant of this name, or null if the processor cannot run it or it was not built.
 OCTRA_EXPORT const OctraVariant* octra_variant(const char* name) {
-#if defined(__x86_64__)
+#if defined(OCTRA_X86)
   __builtin_cpu_init();
   if (!std::strcmp(name, "avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

@@ -22,7 +22,7 @@ struct OctraVariant {
   const char* name;
   const OctraEngine* engines;
   int engine_count;
-  // Forms [batch][dimension + 1] modulo Q to LWE [batch][stride] modulo 2^16; digits is scratch [batch].
+  // Forms [batch][dimension + 1] modulo Q to LWE [batch][stride] modulo 2^16, of which the low `log` bits count.
   void (*key_switch)(const OctraSwitch* shape, const std::uint32_t* forms, const std::uint16_t* tables,
                      std::uint16_t* out, int batch);
 };

@@ -10,7 +10,8 @@
 #include <arm_neon.h>
 #endif
 
-#define OCTRA_INLINE static inline __attribute__((always_inline))
+#define OCTRA_HOT __attribute__((always_inline))
+#define OCTRA_INLINE static inline OCTRA_HOT
 
 namespace OCTRA_VARIANT {
 
@@ -18,6 +19,14 @@ using u16 = std::uint16_t;
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 using i64 = std::int64_t;
+
+#if defined(__AVX512F__)
+constexpr int REGISTER_BYTES = 64;
+#elif defined(__AVX2__)
+constexpr int REGISTER_BYTES = 32;
+#else
+constexpr int REGISTER_BYTES = 16;
+#endif
 
 template <int W> struct Lanes;
 template <> struct Lanes<4> {
@@ -34,6 +43,12 @@ template <> struct Lanes<16> {
 };
 template <int W> using Vec = typename Lanes<W>::narrow;   // W lanes of 32 bits
 template <int W> using Wide = typename Lanes<W>::wide;    // the same register as W/2 lanes of 64 bits
+
+// f(0), f(1), ..., each with its number as a constant: loops over registers must leave no loop behind.
+template <class F, int... I> OCTRA_INLINE void each(std::integer_sequence<int, I...>, F&& f) {
+  (f(std::integral_constant<int, I>{}), ...);
+}
+template <int COUNT, class F> OCTRA_INLINE void each(F&& f) { each(std::make_integer_sequence<int, COUNT>{}, f); }
 
 template <int W> OCTRA_INLINE Vec<W> load(const u32* from) {
   Vec<W> value;
@@ -83,8 +98,9 @@ OCTRA_INLINE void exchange(Vec<W>& low, Vec<W>& high, std::integer_sequence<int,
 }
 template <int W, int S> OCTRA_INLINE void transpose_from(Vec<W>* rows) {
   if constexpr (S < W) {
-    for (int i = 0; i < W; i++)
-      if (!(i & S)) exchange<W, S>(rows[i], rows[i + S], std::make_integer_sequence<int, W>{});
+    each<W>([&](auto i) OCTRA_HOT {
+      if constexpr (!(i & S)) exchange<W, S>(rows[i], rows[i + S], std::make_integer_sequence<int, W>{});
+    });
     transpose_from<W, 2 * S>(rows);
   }
 }

@@ -21,17 +21,25 @@ constexpr u32 shoup(u32 factor) { return static_cast<u32>((static_cast<u64>(fact
 constexpr u32 MONTGOMERY = (u64{1} << 32) % Q;
 OCTRA_INLINE u32 to_montgomery(u32 value) { return static_cast<u32>(u64{value % Q} * MONTGOMERY % Q); }
 
+// Q in all lanes, in disguise: a compiler that knew it would multiply by shifts and additions, which is slower.
+template <int W> OCTRA_INLINE Vec<W> prime() {
+  Vec<W> value = all<W>(Q);
+#if defined(__x86_64__)
+  if constexpr (sizeof value <= REGISTER_BYTES) asm("" : "+x"(value));
+#endif
+  return value;
+}
 // x * w modulo Q in [0, 2Q) for any x < 2^32 and w < Q, with w' = floor(2^32 w / Q).
 template <int W> OCTRA_INLINE Vec<W> multiply(Vec<W> x, Vec<W> w, Vec<W> shoup_w) {
   const Vec<W> high =
       join_high<W>(multiply_even<W>(x, shoup_w), multiply_even<W>(odd<W>(x), odd<W>(shoup_w)));
-  return x * w - high * Q;
+  return x * w - high * prime<W>();
 }
 // The same for one factor in all lanes.
 template <int W> OCTRA_INLINE Vec<W> multiply(Vec<W> x, u32 w, u32 shoup_w) {
   const Vec<W> quotient = all<W>(shoup_w);
   const Vec<W> high = join_high<W>(multiply_even<W>(x, quotient), multiply_even<W>(odd<W>(x), quotient));
-  return x * all<W>(w) - high * Q;
+  return x * all<W>(w) - high * prime<W>();
 }
 // Any x < 2^32 to below 2Q: 2^27 = Q + 2047.
 template <int W> OCTRA_INLINE Vec<W> reduce(Vec<W> x) {
@@ -99,19 +107,15 @@ template <int LOG_N, int W> struct Ntt {
     for (int block = 0; block < BLOCKS; block++) {
       u32* at = values + block * W * W;
       Vec<W> x[W];
-      for (int j = 0; j < W; j++) x[j] = load<W>(at + j * W);
+      each<W>([&](auto i) OCTRA_HOT { x[i] = load<W>(at + i * W); });
       transpose<W>(x);
-      for (int s = 0; s < LANE_LEVELS; s++)
-        for (int g = 0; g < 1 << s; g++) {
-          const int entry = (1 << s) - 1 + g, half = W >> (s + 1);
-          const Vec<W> w = load<W>(lane_root[block][entry]), shoup_w = load<W>(lane_root_shoup[block][entry]);
-          for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
-            const Vec<W> t = multiply<W>(x[j + half], w, shoup_w);
-            x[j + half] = x[j] - t + 2 * Q;
-            x[j] = x[j] + t;
-          }
-        }
-      for (int j = 0; j < W; j++) store<W>(at + j * W, x[j]);
+      each<LANE_LEVELS>([&](auto i) OCTRA_HOT {
+        forward_level<W, i>(x, [&](int g, Vec<W> value) OCTRA_HOT {
+          const int entry = (1 << i) - 1 + g;
+          return multiply<W>(value, load<W>(lane_root[block][entry]), load<W>(lane_root_shoup[block][entry]));
+        });
+      });
+      each<W>([&](auto i) OCTRA_HOT { store<W>(at + i * W, x[i]); });
     }
   }
 
@@ -120,92 +124,97 @@ template <int LOG_N, int W> struct Ntt {
     for (int block = 0; block < BLOCKS; block++) {
       u32* at = values + block * W * W;
       Vec<W> x[W];
-      for (int j = 0; j < W; j++) x[j] = load<W>(at + j * W);
-      for (int s = LANE_LEVELS - 1; s >= 0; s--) {
-        const u32 bound = 2u << (LANE_LEVELS - 1 - s);  // at most 16
-        for (int g = 0; g < 1 << s; g++) {
-          const int entry = (1 << s) - 1 + g, half = W >> (s + 1);
-          const Vec<W> w = load<W>(lane_inverse[block][entry]), shoup_w = load<W>(lane_inverse_shoup[block][entry]);
-          for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
-            const Vec<W> difference = x[j] - x[j + half] + bound * Q;
-            x[j] = x[j] + x[j + half];
-            x[j + half] = multiply<W>(difference, w, shoup_w);
-          }
-        }
-      }
+      each<W>([&](auto i) OCTRA_HOT { x[i] = load<W>(at + i * W); });
+      each<LANE_LEVELS>([&](auto i) OCTRA_HOT {
+        constexpr int s = LANE_LEVELS - 1 - i, bound = 2 << i;  // at most 16
+        inverse_level<W, s, bound>(x, [&](int g, Vec<W> value) OCTRA_HOT {
+          const int entry = (1 << s) - 1 + g;
+          return multiply<W>(value, load<W>(lane_inverse[block][entry]), load<W>(lane_inverse_shoup[block][entry]));
+        });
+      });
       transpose<W>(x);
-      for (int j = 0; j < W; j++) store<W>(at + j * W, x[j]);
+      each<W>([&](auto i) OCTRA_HOT { store<W>(at + i * W, x[i]); });
     }
     inverse_passes<VECTOR_LEVELS, (2 << LANE_LEVELS)>(values);
   }
 
  private:
-  // Up to three levels at a time stay in registers.
-  template <int FIRST> OCTRA_INLINE void forward_passes_step(const Ntt& ntt, u32* values) {
-    constexpr int LEVELS = VECTOR_LEVELS - FIRST >= 3 ? 3 : VECTOR_LEVELS - FIRST, COUNT = 1 << LEVELS;
-    constexpr int STRIDE = VECTORS >> (FIRST + LEVELS);
-    for (int block = 0; block < 1 << FIRST; block++)
-      for (int offset = 0; offset < STRIDE; offset++) {
-        u32* at = values + (block * COUNT * STRIDE + offset) * W;
-        Vec<W> x[COUNT];
-        for (int j = 0; j < COUNT; j++) x[j] = load<W>(at + j * STRIDE * W);
-        for (int s = 0; s < LEVELS; s++)
-          for (int g = 0; g < 1 << s; g++) {
-            const int index = (1 << (FIRST + s)) + (block << s) + g, half = COUNT >> (s + 1);
-            for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
-              const Vec<W> t = multiply<W>(x[j + half], ntt.root[index], ntt.root_shoup[index]);
-              x[j + half] = x[j] - t + 2 * Q;
-              x[j] = x[j] + t;
-            }
-          }
-        for (int j = 0; j < COUNT; j++) store<W>(at + j * STRIDE * W, x[j]);
-      }
+  // Level S of a transform of COUNT vectors in registers: 2^s groups, `times_root(g, x)` multiplies by the root of one.
+  template <int COUNT, int S, class F> OCTRA_INLINE void forward_level(Vec<W>* x, F times_root) {
+    each<COUNT / 2>([&](auto i) OCTRA_HOT {
+      constexpr int half = COUNT >> (S + 1), g = i / half, low = 2 * half * g + i % half;
+      const Vec<W> product = times_root(g, x[low + half]);
+      x[low + half] = x[low] - product + 2 * Q;
+      x[low] = x[low] + product;
+    });
   }
+  template <int COUNT, int S, int BOUND, class F> OCTRA_INLINE void inverse_level(Vec<W>* x, F times_root) {
+    each<COUNT / 2>([&](auto i) OCTRA_HOT {
+      constexpr int half = COUNT >> (S + 1), g = i / half, low = 2 * half * g + i % half;
+      const Vec<W> difference = x[low] - x[low + half] + u32{BOUND} * Q;
+      x[low] = x[low] + x[low + half];
+      x[low + half] = times_root(g, difference);
+    });
+  }
+
+  // Up to three levels at a time stay in registers.
   template <int FIRST> void forward_passes(u32* values) const {
     if constexpr (FIRST < VECTOR_LEVELS) {
-      forward_passes_step<FIRST>(*this, values);
-      forward_passes<(VECTOR_LEVELS - FIRST >= 3 ? FIRST + 3 : VECTOR_LEVELS)>(values);
+      constexpr int LEVELS = VECTOR_LEVELS - FIRST >= 3 ? 3 : VECTOR_LEVELS - FIRST, COUNT = 1 << LEVELS;
+      constexpr int STRIDE = VECTORS >> (FIRST + LEVELS);
+      for (int block = 0; block < 1 << FIRST; block++)
+        for (int offset = 0; offset < STRIDE; offset++) {
+          u32* at = values + (block * COUNT * STRIDE + offset) * W;
+          Vec<W> x[COUNT];
+          each<COUNT>([&](auto i) OCTRA_HOT { x[i] = load<W>(at + i * STRIDE * W); });
+          each<LEVELS>([&](auto i) OCTRA_HOT {
+            const int index = (1 << (FIRST + i)) + (block << i);
+            forward_level<COUNT, i>(x, [&](int g, Vec<W> value) OCTRA_HOT {
+              return multiply<W>(value, root[index + g], root_shoup[index + g]);
+            });
+          });
+          each<COUNT>([&](auto i) OCTRA_HOT { store<W>(at + i * STRIDE * W, x[i]); });
+        }
+      forward_passes<FIRST + LEVELS>(values);
     }
   }
 
-  // Levels END - 1, END - 2, ...; BOUND is that of the values at entry.
-  template <int END, int BOUND> OCTRA_INLINE void inverse_passes_step(const Ntt& ntt, u32* values) {
-    constexpr int LEVELS = END >= 3 ? 3 : END, COUNT = 1 << LEVELS, FIRST = END - LEVELS;
-    constexpr int STRIDE = VECTORS >> END;
-    for (int block = 0; block < 1 << FIRST; block++)
-      for (int offset = 0; offset < STRIDE; offset++) {
-        u32* at = values + (block * COUNT * STRIDE + offset) * W;
-        Vec<W> x[COUNT];
-        for (int j = 0; j < COUNT; j++) x[j] = load<W>(at + j * STRIDE * W);
-        u32 bound = BOUND;
-        for (int s = LEVELS - 1; s >= 0; s--) {
-          if (bound > 16) {
-            for (int j = 0; j < COUNT; j++) x[j] = reduce<W>(x[j]);
-            bound = 2;
-          }
-          for (int g = 0; g < 1 << s; g++) {
-            const int index = (1 << (FIRST + s)) + (block << s) + g, half = COUNT >> (s + 1);
-            const bool final = index == 1;  // the last level of all also divides by N
-            for (int j = 2 * half * g; j < 2 * half * g + half; j++) {
-              const Vec<W> difference = x[j] - x[j + half] + bound * Q, sum = x[j] + x[j + half];
-              x[j] = final ? multiply<W>(sum, ntt.size_inverse, ntt.size_inverse_shoup) : sum;
-              x[j + half] = multiply<W>(difference, final ? ntt.last : ntt.inverse_root[index],
-                                        final ? ntt.last_shoup : ntt.inverse_root_shoup[index]);
-            }
-          }
-          bound *= 2;
-        }
-        for (int j = 0; j < COUNT; j++) store<W>(at + j * STRIDE * W, FIRST == 0 ? subtract_once<W>(x[j], Q) : x[j]);
-      }
-  }
+  // The bound of values after so many levels of an inverse that reduces wherever a sum could pass 32 Q.
   static constexpr int bound_after(int bound, int levels) {
     for (; levels; levels--) bound = bound > 16 ? 4 : 2 * bound;
     return bound;
   }
+  // Levels END - 1, END - 2, ...; BOUND is that of the values at entry. The last level of all also divides by N.
   template <int END, int BOUND> void inverse_passes(u32* values) const {
     if constexpr (END > 0) {
-      constexpr int LEVELS = END >= 3 ? 3 : END;
-      inverse_passes_step<END, BOUND>(*this, values);
+      constexpr int LEVELS = END >= 3 ? 3 : END, COUNT = 1 << LEVELS, FIRST = END - LEVELS;
+      constexpr int STRIDE = VECTORS >> END;
+      for (int block = 0; block < 1 << FIRST; block++)
+        for (int offset = 0; offset < STRIDE; offset++) {
+          u32* at = values + (block * COUNT * STRIDE + offset) * W;
+          Vec<W> x[COUNT];
+          each<COUNT>([&](auto i) OCTRA_HOT { x[i] = load<W>(at + i * STRIDE * W); });
+          each<LEVELS>([&](auto i) OCTRA_HOT {
+            constexpr int s = LEVELS - 1 - i, before = bound_after(BOUND, i);
+            constexpr int bound = before > 16 ? 2 : before;
+            if constexpr (before > 16) each<COUNT>([&](auto j) OCTRA_HOT { x[j] = reduce<W>(x[j]); });
+            const int index = (1 << (FIRST + s)) + (block << s);
+            if constexpr (FIRST + s > 0)
+              inverse_level<COUNT, s, bound>(x, [&](int g, Vec<W> value) OCTRA_HOT {
+                return multiply<W>(value, inverse_root[index + g], inverse_root_shoup[index + g]);
+              });
+            else
+              inverse_level<COUNT, s, bound>(
+                  x, [&](int, Vec<W> value) OCTRA_HOT { return multiply<W>(value, last, last_shoup); });
+          });
+          each<COUNT>([&](auto i) OCTRA_HOT {
+            if constexpr (FIRST == 0) {
+              if constexpr (i < COUNT / 2) x[i] = multiply<W>(x[i], size_inverse, size_inverse_shoup);
+              x[i] = subtract_once<W>(x[i], Q);
+            }
+            store<W>(at + i * STRIDE * W, x[i]);
+          });
+        }
       inverse_passes<END - LEVELS, bound_after(BOUND, LEVELS)>(values);
     }
   }

@@ -9,13 +9,14 @@ namespace OCTRA_VARIANT {
 template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engine {
   static constexpr int W = (1 << LOG_N) >= OCTRA_LANES * OCTRA_LANES ? OCTRA_LANES : OCTRA_LANES / 2;
   static constexpr int N = 1 << LOG_N, VECTORS = N / W, POLYNOMIALS = K + 1, ROWS = POLYNOMIALS * DIGITS;
+  static constexpr int ROW = N + 16;  // between rows of digits: a power of two would crowd a few cache sets
   static constexpr int DROP = 27 - DIGITS * BASE_LOG;
   static constexpr std::size_t GROUP = std::size_t{N} * MESSAGES * POLYNOMIALS * ROWS;
   static_assert(ROWS * (2 + 2 * LOG_N) <= 256, "a sum of lazy products must stay below 2^62");
 
   static const Ntt<LOG_N, W>& transform() { return ntt<LOG_N, W>(); }
 
-  // Key order: [vector][message][polynomial][row][lane], so that one sum reads forward through memory.
+  // Key order: [vector][message][row][polynomial][lane], so that one sum reads forward through memory.
   static void load_rows(const u32* rows, u32* key, int messages, int count) {
     alignas(64) u32 values[N];
     for (int message = 0; message < messages; message++)
@@ -24,104 +25,84 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
           std::memcpy(values, rows + std::size_t{N} * ((message * count + row) * POLYNOMIALS + c), sizeof values);
           transform().forward(values);
           for (int j = 0; j < N; j++)
-            key[(((std::size_t(j / W) * messages + message) * POLYNOMIALS + c) * count + row) * W + j % W] =
+            key[(((std::size_t(j / W) * messages + message) * count + row) * POLYNOMIALS + c) * W + j % W] =
                 to_montgomery(values[j]);
         }
   }
   static void load_group(const u32* rows, u32* key) { load_rows(rows, key, MESSAGES, ROWS); }
   static void load_packing(const u32* rows, u32* key) { load_rows(rows, key, 1, DIGITS); }
 
-  // Signed digits of one polynomial, each plus Q, at digits[i][N].
+  // Signed digits of one polynomial, each plus Q, at digits[i][ROW].
   OCTRA_INLINE void decompose(const u32* polynomial, u32* digits) {
     constexpr u32 half = 1u << (BASE_LOG - 1);
-    u32 offset = 1u << (DROP - 1);
-    for (int i = 0; i < DIGITS; i++) offset += half << (DROP + i * BASE_LOG);
+    constexpr u32 offset = (1u << (DROP - 1)) + half * (((1u << (27 - DROP)) - 1) / ((1u << BASE_LOG) - 1) << DROP);
     for (int v = 0; v < VECTORS; v++) {
       const Vec<W> x = load<W>(polynomial + v * W);
       const Vec<W> shifted = (x > all<W>(Q >> 1) ? x - Q : x) + offset;
-      for (int i = 0; i < DIGITS; i++) {
+      each<DIGITS>([&](auto i) OCTRA_HOT {
         Vec<W> digit = shifted >> (DROP + i * BASE_LOG);
-        if (i < DIGITS - 1) digit &= 2 * half - 1;
-        store<W>(digits + i * N + v * W, digit + (Q - half));
-      }
+        if constexpr (i < DIGITS - 1) digit &= 2 * half - 1;
+        store<W>(digits + i * ROW + v * W, digit + (Q - half));
+      });
     }
   }
 
-  // Sums of products of one vector's digits with one polynomial's key rows, even and odd lanes.
-  template <int COUNT, int LENGTH>
-  OCTRA_INLINE void sum(const u32* const* digits, const Vec<W> (*odd_digits)[LENGTH], const u32* key, int v,
-                        Wide<W>* even_sum, Wide<W>* odd_sum) {
-    for (int t = 0; t < COUNT; t++) even_sum[t] = odd_sum[t] = Wide<W>{};
+  // Sums over LENGTH rows of digits times key rows, for every polynomial of a vector; even and odd lanes apart.
+  template <int LENGTH>
+  OCTRA_INLINE void sum(const u32* digits, const Vec<W>* odd_digits, const u32* key, Wide<W>* even_sum,
+                        Wide<W>* odd_sum) {
+    each<POLYNOMIALS>([&](auto c) OCTRA_HOT { even_sum[c] = odd_sum[c] = Wide<W>{}; });
+#pragma GCC unroll 1  // unrolled, GCC forms all products before the first sum and runs out of registers
     for (int row = 0; row < LENGTH; row++) {
-      const Vec<W> k = load<W>(key + row * W), odd_k = odd<W>(k);
-      for (int t = 0; t < COUNT; t++) {
-        even_sum[t] += multiply_even<W>(load<W>(digits[t] + row * N + v * W), k);
-        odd_sum[t] += multiply_even<W>(odd_digits[t][row], odd_k);
-      }
+      const Vec<W> digit = load<W>(digits + row * ROW), odd_digit = odd_digits[row];
+      each<POLYNOMIALS>([&](auto c) OCTRA_HOT {
+        const Vec<W> k = load<W>(key + (row * POLYNOMIALS + c) * W);
+        even_sum[c] += multiply_even<W>(digit, k);
+        odd_sum[c] += multiply_even<W>(odd_digit, odd<W>(k));
+      });
     }
   }
 
-  // COUNT accumulators, sharing each load of the key: sum over messages of (X^e - 1) times the message's product.
-  template <int COUNT>
-  static void multiply_add(const u32* const* digits, const u32* const (*monomials)[MESSAGES], const u32* key,
-                           u32* const* out) {
+  // Sum over messages of (X^e - 1) times the product of the digits with the message's key.
+  static void multiply_add(const u32* digits, const u32* const* monomials, const u32* key, u32* out) {
     for (int v = 0; v < VECTORS; v++) {
-      Vec<W> odd_digits[COUNT][ROWS];
-      for (int t = 0; t < COUNT; t++)
-        for (int row = 0; row < ROWS; row++) odd_digits[t][row] = odd<W>(load<W>(digits[t] + row * N + v * W));
-      Wide<W> even_total[COUNT][POLYNOMIALS] = {}, odd_total[COUNT][POLYNOMIALS] = {};
-      for (int message = 0; message < MESSAGES; message++) {
-        Vec<W> factor[COUNT], odd_factor[COUNT];
-        for (int t = 0; t < COUNT; t++) {
-          factor[t] = load<W>(monomials[t][message] + v * W);
-          odd_factor[t] = odd<W>(factor[t]);
-        }
-        for (int c = 0; c < POLYNOMIALS; c++, key += ROWS * W) {
-          Wide<W> even_sum[COUNT], odd_sum[COUNT];  // below 256 Q^2 < 2^62
-          sum<COUNT, ROWS>(digits, odd_digits, key, v, even_sum, odd_sum);
-          for (int t = 0; t < COUNT; t++) {  // after the reduction below 9Q, so three terms stay below 27 Q^2
-            even_total[t][c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(even_sum[t])), factor[t]);
-            odd_total[t][c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(odd_sum[t])), odd_factor[t]);
-          }
-        }
+      Vec<W> odd_digits[ROWS];
+      for (int row = 0; row < ROWS; row++) odd_digits[row] = odd<W>(load<W>(digits + row * ROW + v * W));
+      Wide<W> even_total[POLYNOMIALS] = {}, odd_total[POLYNOMIALS] = {};
+      for (int message = 0; message < MESSAGES; message++, key += POLYNOMIALS * ROWS * W) {
+        const Vec<W> factor = load<W>(monomials[message] + v * W), odd_factor = odd<W>(factor);
+        Wide<W> even_sum[POLYNOMIALS], odd_sum[POLYNOMIALS];  // below 256 Q^2 < 2^62
+        sum<ROWS>(digits + v * W, odd_digits, key, even_sum, odd_sum);
+        each<POLYNOMIALS>([&](auto c) OCTRA_HOT {  // below 9Q after reduction, so three terms stay below 27 Q^2
+          even_total[c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(even_sum[c])), factor);
+          odd_total[c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(odd_sum[c])), odd_factor);
+        });
       }
-      for (int t = 0; t < COUNT; t++)
-        for (int c = 0; c < POLYNOMIALS; c++)
-          store<W>(out[t] + c * N + v * W,
-                   join_high<W>(montgomery<W>(even_total[t][c]), montgomery<W>(odd_total[t][c])));
+      each<POLYNOMIALS>([&](auto c) OCTRA_HOT {
+        store<W>(out + c * N + v * W, join_high<W>(montgomery<W>(even_total[c]), montgomery<W>(odd_total[c])));
+      });
     }
   }
 
-  template <int COUNT> static void step(u32* accumulators, const u32* key, const u16* exponents, int lwe, int group) {
-    alignas(64) u32 digits[COUNT][ROWS * N], products[COUNT][POLYNOMIALS * N];
-    const u32 *digit_rows[COUNT], *monomials[COUNT][MESSAGES];
-    u32* product_rows[COUNT];
-    for (int t = 0; t < COUNT; t++) {
-      u32* accumulator = accumulators + std::size_t(t) * POLYNOMIALS * N;
-      for (int c = 0; c < POLYNOMIALS; c++) decompose(accumulator + c * N, digits[t] + c * DIGITS * N);
-      for (int row = 0; row < ROWS; row++) transform().forward(digits[t] + row * N);
-      const u16* e = exponents + std::size_t(t) * (lwe + 1);
-      if constexpr (MESSAGES == 3) {
-        const unsigned first = e[2 * group], second = e[2 * group + 1];
-        monomials[t][0] = transform().monomial[first];
-        monomials[t][1] = transform().monomial[second];
-        monomials[t][2] = transform().monomial[(first + second) % (2 * N)];
-      } else {
-        monomials[t][0] = transform().monomial[e[group]];
-        monomials[t][1] = transform().monomial[(2 * N - e[group]) % (2 * N)];
-      }
-      digit_rows[t] = digits[t];
-      product_rows[t] = products[t];
+  // One group's step of one accumulator.
+  static void step(u32* accumulator, const u32* key, const u16* exponents, int group) {
+    alignas(64) u32 digits[ROWS * ROW], products[POLYNOMIALS * N];
+    for (int c = 0; c < POLYNOMIALS; c++) decompose(accumulator + c * N, digits + c * DIGITS * ROW);
+    for (int row = 0; row < ROWS; row++) transform().forward(digits + row * ROW);
+    const u32* monomials[MESSAGES];
+    if constexpr (MESSAGES == 3) {
+      const unsigned first = exponents[2 * group], second = exponents[2 * group + 1];
+      monomials[0] = transform().monomial[first];
+      monomials[1] = transform().monomial[second];
+      monomials[2] = transform().monomial[(first + second) % (2 * N)];
+    } else {
+      monomials[0] = transform().monomial[exponents[group]];
+      monomials[1] = transform().monomial[(2 * N - exponents[group]) % (2 * N)];
     }
-    multiply_add<COUNT>(digit_rows, monomials, key, product_rows);
-    for (int t = 0; t < COUNT; t++)
-      for (int c = 0; c < POLYNOMIALS; c++) {
-        transform().inverse(products[t] + c * N);
-        u32* accumulator = accumulators + (std::size_t(t) * POLYNOMIALS + c) * N;
-        for (int v = 0; v < N; v += W)
-          store<W>(accumulator + v,
-                   subtract_once<W>(load<W>(accumulator + v) + load<W>(products[t] + c * N + v), Q));
-      }
+    multiply_add(digits, monomials, key, products);
+    for (int c = 0; c < POLYNOMIALS; c++) transform().inverse(products + c * N);
+    for (int v = 0; v < POLYNOMIALS * N; v += W)
+      store<W>(accumulator + v, subtract_once<W>(load<W>(accumulator + v) + load<W>(products + v), Q));
   }
 
   static void rotate(u32* accumulators, const u32* key, const u16* exponents, int batch, int lwe, int start) {
@@ -130,29 +111,26 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
     for (int turn = 0; turn < groups; turn++) {  // key-stationary: every accumulator takes this step
       const int group = (start + turn) % groups;
       const u32* group_key = key + GROUP * group;
-      int b = 0;
-      for (; b + 2 <= batch; b += 2)
-        step<2>(accumulators + b * size, group_key, exponents + std::size_t(b) * (lwe + 1), lwe, group);
-      if (b < batch) step<1>(accumulators + b * size, group_key, exponents + std::size_t(b) * (lwe + 1), lwe, group);
+      for (int b = 0; b < batch; b++)
+        step(accumulators + b * size, group_key, exponents + std::size_t(b) * (lwe + 1), group);
     }
   }
 
   static void pack(const u32* masks, int count, const u32* key, u32* result) {
-    alignas(64) u32 polynomial[N], digits[DIGITS * N], total[POLYNOMIALS * N];
+    alignas(64) u32 polynomial[N], digits[DIGITS * ROW], total[POLYNOMIALS * N];
     std::memset(total, 0, sizeof total);
     std::memset(polynomial, 0, sizeof polynomial);
-    const u32* digit_rows[1] = {digits};
     for (int j = 0; j < K * N; j++, key += std::size_t{N} * POLYNOMIALS * DIGITS) {
       std::memcpy(polynomial, masks + std::size_t(j) * count, sizeof(u32) * count);
       decompose(polynomial, digits);
-      for (int i = 0; i < DIGITS; i++) transform().forward(digits + i * N);
+      for (int i = 0; i < DIGITS; i++) transform().forward(digits + i * ROW);
       for (int v = 0; v < VECTORS; v++) {
-        Vec<W> odd_digits[1][DIGITS];
-        for (int i = 0; i < DIGITS; i++) odd_digits[0][i] = odd<W>(load<W>(digits + i * N + v * W));
+        Vec<W> odd_digits[DIGITS];
+        for (int i = 0; i < DIGITS; i++) odd_digits[i] = odd<W>(load<W>(digits + i * ROW + v * W));
+        Wide<W> even_sum[POLYNOMIALS], odd_sum[POLYNOMIALS];
+        sum<DIGITS>(digits + v * W, odd_digits, key + v * POLYNOMIALS * DIGITS * W, even_sum, odd_sum);
         for (int c = 0; c < POLYNOMIALS; c++) {
-          Wide<W> even_sum[1], odd_sum[1];
-          sum<1, DIGITS>(digit_rows, odd_digits, key + (v * POLYNOMIALS + c) * DIGITS * W, v, even_sum, odd_sum);
-          const Vec<W> value = join_high<W>(montgomery<W>(even_sum[0]), montgomery<W>(odd_sum[0]));  // below 9Q
+          const Vec<W> value = join_high<W>(montgomery<W>(even_sum[c]), montgomery<W>(odd_sum[c]));  // below 9Q
           u32* at = total + c * N + v * W;
           store<W>(at, reduce<W>(load<W>(at) + value));  // below 2Q + 9Q < 2^32, then below 2Q
         }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from octra.hfhe import backend_native, encrypt
+from octra.hfhe import backend_native, encrypt, native_build, selftest
 from octra.hfhe.backend import choose
 from octra.hfhe.backend_native import NativeBackend
 from octra.hfhe.backend_numpy import NumpyBackend
@@ -97,3 +100,22 @@ def test_the_kernel_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None
     assert backend_native.available() == ()
     with pytest.raises(BackendUnavailable):
         NativeBackend("portable")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_wide_kernels_are_right_where_the_compiler_emulates_their_registers(
+    lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = shutil.which("c++")
+    assert compiler is not None
+    flags = [*native_build.COMMON, "-O1", "-DOCTRA_VARIANT=portable", f"-DOCTRA_LANES={lanes}", "-DOCTRA_PORTABLE_ONLY"]
+    sources = [str(native_build.SOURCES / name) for name in ("variant.cpp", "dispatch.cpp")]
+    library = tmp_path / "kernel.so"
+    subprocess.run([compiler, *flags, "-shared", *sources, "-o", str(library)], check=True)
+    monkeypatch.setattr(backend_native, "LIBRARY", library)
+    backend_native._loaded.cache_clear()
+    try:
+        selftest.check(NativeBackend("portable"))
+    finally:
+        backend_native._loaded.cache_clear()
