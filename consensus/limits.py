@@ -25,6 +25,7 @@ TWINS_STORED = 2  # per author and round: enough to prove equivocation; more onl
 
 MIN_INTERVAL_MS = 60  # between own vertices while there is work; finality below 1 s at n = 4
 IDLE_INTERVAL_MS, IDLE_INTERVAL_SEAT_MS = 250, 40  # idle pace: max(250, 40 n) ms
+EXECUTION_LAG = 64  # ordered blocks that may wait for execution before a seat slows down
 SHUN_WAIT_MS = 500  # how long we wait for a quorum without known equivocators
 RESEND_MS = 2_000  # a stalled seat repeats its last vertex: the link may have dropped it
 

@@ -351,7 +351,15 @@ def _executed(state: DagState, event: Executed, effects: list[Effect]) -> None:
 
 def _work_pending(state: DagState, own: Proposer) -> bool:
     """Is anybody waiting for us? Some batch is on its way, or a root of a block with batches is not yet published."""
-    return bool(own.queue or own.attest or state.referenced) or own.claim_sent < state.work_height
+    if _execution_lags(state, own):
+        return False
+    unpublished = own.claim_sent < state.work_height and not state.roots.diverged
+    return unpublished or bool(own.queue or own.attest or state.referenced)
+
+
+def _execution_lags(state: DagState, own: Proposer) -> bool:
+    """Too many ordered blocks wait for execution: we go at the idle pace and add no batches of our own."""
+    return state.height - own.claim.height > limits.EXECUTION_LAG
 
 
 def _propose(state: DagState, now_ms: int, effects: list[Effect]) -> None:
@@ -384,7 +392,7 @@ def _draft(state: DagState, own: Proposer, round: int) -> Propose:
     body = VertexBody(
         parents=parent_links,
         weak=weak_links,
-        batches=own.take_batches(),
+        batches=() if _execution_lags(state, own) else own.take_batches(),
         attested=own.take_attestations(),
         execution=own.execution,
         evidence=tuple(list(own.evidence)[: limits.EVIDENCE_MAX]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from msgspec.structs import replace
 from ordering.dags import full_round, make_vertex
 from ordering.world import HashKeys
 
@@ -469,9 +470,22 @@ def test_every_committed_slot_gives_a_block_of_its_own() -> None:
     assert [draft.leader_round for draft in drafts] == [round for round in range(1, 21) for _ in range(2)]
 
 
+def test_a_seat_whose_execution_lags_goes_slowly_and_adds_no_batches() -> None:
+    for lag, pause, batches in ((limits.EXECUTION_LAG + 1, 250, ()), (limits.EXECUTION_LAG, 60, (BATCH,))):
+        seat = Seat(resume_round=100)
+        layers = rounds(102, skip=(0,))
+        seat.seal(only(Propose, _run(seat, layers[:100])))
+        _run(seat, layers[100:])
+        seat.feed(OwnBatchReady(BATCH.id, BATCH.count, BATCH.size))
+        assert seat.state.own is not None
+        seat.state.own.claim = replace(seat.state.own.claim, height=seat.state.height - lag)
+        assert none(Propose, seat.wait(pause - 1))
+        assert only(Propose, seat.wait(1)).body.batches == batches
+
+
 def test_an_own_batch_that_was_never_ordered_is_referenced_again() -> None:
     seat = Seat(now_ms=None)
-    seat.feed(OwnBatchReady(BATCH.id, BATCH.count, BATCH.size))
+    seat.feed(Executed(200, b"i" * 32, b"r" * 32), OwnBatchReady(BATCH.id, BATCH.count, BATCH.size))
     seat.now_ms = 5
     first = only(Propose, seat.feed(Ticked(5)))
     assert first.body.batches == (BATCH,)
