@@ -49,9 +49,7 @@ def run(arguments: list[str]) -> int:
             print(text, file=sys.stderr)
             return catalogue.USAGE
         return output.fail(name, output.CommandFailed(1002, text))
-    except typer.Abort:
-        return output.fail(name, output.CommandFailed(1005, "interrupted; nothing was sent"))
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):  # Ctrl-C; typer gives it a name of its own
         print("interrupted", file=sys.stderr)
         return 130
     if isinstance(answer, output.Answer):

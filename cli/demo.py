@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from octra.cli.output import Answer, CommandFailed, say, table
+from octra.errors import OctraError
 
 if TYPE_CHECKING:
     from octra.cli.story import Story
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+INTERRUPTED = 130
 RESULT_WIDTH = 76  # of a result in the table at the end: the full ones were told on the way
 
 
@@ -46,7 +48,9 @@ def demo(
             answer = _finish(story)
             if keep:
                 _keep(story, answer)
-    except CommandFailed:
+    except KeyboardInterrupt:
+        answer = Answer({"interrupted": True}, "interrupted; every process is stopped", exit=INTERRUPTED)
+    except OctraError:
         say(f"the nodes' logs are kept in {home / 'localnet'}")
         raise
     shutil.rmtree(home, ignore_errors=True)
@@ -99,9 +103,9 @@ def _cut(text: str) -> str:
 
 def _keep(story: Story, answer: Answer) -> None:
     say(answer.text)
-    say(
-        f"\nexplorer  {story.node}/\nmore      octra --home {story.home} balance --wallet alice\nCtrl-C stops the network"
-    )
+    say(f"\nexplorer  {story.node}/")
+    say(f"wallets   octra balance --wallet alice --home {story.home} --passphrase-file {story.passphrase_file}")
+    say("Ctrl-C stops the network")
     try:
         while all(process.poll() is None for process in story.network.processes.values()):
             time.sleep(0.5)
