@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from octra.cli import client, settings
+from octra.cli import client, output, settings
 from octra.cli.output import Answer, CommandFailed
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Set up, start and ask a node.")
@@ -109,7 +109,7 @@ def status() -> Answer:
         listen = config.load(settings.current.directory).http.listen
         settings.current = replace(settings.current, node=f"http://{listen}")
     facts: dict[str, Any] = client.call("octra_status")
-    client.chain()
+    output.meta.update({name: facts.get(name) for name in ("chain_id", "height", "epoch")}, node=client.node_url())
     lines = [f"{name:<11} {value}" for name, value in _status_lines(facts)]
     return Answer(facts, "\n".join(lines), warnings=list(facts.get("warnings", [])))
 

@@ -8,15 +8,12 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import structlog
-
 from octra import __version__
 from octra.circles.executor import ExecutorPool
 from octra.consensus.events import PeerConnected
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.genesis_state import genesis_writes
 from octra.consensus.threshold_math import ThresholdMath
-from octra.errors import InvalidInput
 from octra.hfhe import params as fhe_params
 from octra.node import chain, config, home, logs
 from octra.node.actors.ledger import LedgerActor
@@ -24,18 +21,19 @@ from octra.node.actors.mempool import MempoolActor
 from octra.node.actors.ordering import OrderingActor
 from octra.node.actors.ref import ActorCode
 from octra.node.actors.seat import SeatActor
-from octra.node.actors.supervisor import Blame, Supervisor
+from octra.node.actors.supervisor import Supervisor
 from octra.node.actors.sync import SyncActor
 from octra.node.board import Board
 from octra.node.clock import LoopClock
 from octra.node.facade import FullNode
+from octra.node.gate import Gate
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity, Status
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.hello import Role as WireRole
+from octra.node.p2p.messages import MempoolMessage, OrderingMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
-from octra.node.p2p.short import Incoming
 from octra.node.parts import Facts, Parts, Stores
 from octra.node.serving import serving
 from octra.primitives import NodeId
@@ -93,8 +91,9 @@ async def _run_full(facts: Facts) -> None:
         assert head is not None
         clock = LoopClock()
         identity = identity_of(facts, lambda: _status(stores))
-        supervisor = Supervisor(clock, log, blame=_blame(log))
-        async with network(facts, identity, supervisor) as router:
+        gate = Gate(facts.committee, clock, log)
+        supervisor = Supervisor(clock, log, blame=gate.blame)
+        async with network(facts, identity, supervisor, gate) as router:
             key = facts.genesis.key
             math = ThresholdMath(
                 fhe_params.get(key.parameters, allow_insecure=facts.genesis.is_localnet),
@@ -128,8 +127,13 @@ def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None
         count_max=4_096,
     )
     members = frozenset(parts.facts.committee.seats)
-    parts.router.register_actor(ActorCode.MEMPOOL, mempool)
-    parts.router.register_actor(ActorCode.ORDERING, ordering)
+    for_seats = {(ActorCode.MEMPOOL, MempoolMessage.BATCH), (ActorCode.ORDERING, OrderingMessage.VERTICES)}
+
+    def allow(actor: ActorCode) -> Callable[[NodeId, int], bool]:
+        return lambda peer, message: peer in members or (actor, message) not in for_seats
+
+    parts.router.register_actor(ActorCode.MEMPOOL, mempool, allow=allow(ActorCode.MEMPOOL))
+    parts.router.register_actor(ActorCode.ORDERING, ordering, allow=allow(ActorCode.ORDERING))
     parts.router.register_actor(ActorCode.EVALUATOR, seat, allow=lambda peer, _: peer in members)
     parts.router.register_actor(ActorCode.SYNC, sync)
     parts.router.set_members(members)
@@ -154,14 +158,15 @@ def identity_of(facts: Facts, status: Callable[[], Status] = Status) -> Identity
 
 
 @contextlib.asynccontextmanager
-async def network(facts: Facts, identity: Identity, supervisor: Supervisor) -> AsyncIterator[Router]:
+async def network(facts: Facts, identity: Identity, supervisor: Supervisor, gate: Gate) -> AsyncIterator[Router]:
     """The router over libp2p. Started by the caller once the actors run; stopped here."""
     from octra.node.p2p.libp2p import Libp2pCarrier
 
     log = supervisor.log
     carrier = Libp2pCarrier(facts.keys.node, facts.config.p2p.listen)
-    endpoint = Endpoint(identity, carrier, supervisor.clock, log)
-    router = Router(endpoint, supervisor.clock, log)
+    endpoint = Endpoint(identity, carrier, supervisor.clock, log, admit=gate.admit)
+    gate.close = endpoint.close
+    router = Router(endpoint, supervisor.clock, log, blame=gate.blame_peer, classify=gate.classify)
     try:
         yield router
     finally:
@@ -228,11 +233,3 @@ def open_stores(facts: Facts) -> Iterator[Stores]:
 def _status(stores: Stores) -> Status:
     head = stores.state.head
     return Status(head.height, head.epoch) if head else Status()
-
-
-def _blame(log: structlog.stdlib.BoundLogger) -> Blame:
-    def blame(message: object, error: InvalidInput) -> None:
-        peer = message.peer.hex()[:8] if isinstance(message, Incoming) else "self"
-        log.debug("message refused", peer=peer, error=type(error).__name__)
-
-    return blame

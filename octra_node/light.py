@@ -30,6 +30,7 @@ from octra.node.actors.ref import ActorCode, Context
 from octra.node.actors.supervisor import Supervisor
 from octra.node.chain import registered_of
 from octra.node.clock import LoopClock
+from octra.node.gate import Gate
 from octra.node.p2p.address import print_node_id
 from octra.node.p2p.messages import LatestAnswer, ProofAnswer, ProofRequest, SyncMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
@@ -275,9 +276,11 @@ async def run_light(facts: Facts) -> None:
     from octra.node.serving import serving
 
     log = logs.get(node=facts.keys.node_id.hex()[:8])
-    supervisor = Supervisor(LoopClock(), log)
+    clock = LoopClock()
+    gate = Gate(facts.committee, clock, log)
+    supervisor = Supervisor(clock, log, blame=gate.blame)
     identity = identity_of(facts)
-    async with network(facts, identity, supervisor) as router:
+    async with network(facts, identity, supervisor, gate) as router:
         actor = LightActor(facts, router)
         supervisor.add(ActorCode.SYNC, lambda: actor)
         peers = supervisor.add(ActorCode.PEERS, lambda: PeersActor(identity, router, facts.config.p2p.bootstrap))
