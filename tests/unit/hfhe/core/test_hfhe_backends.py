@@ -115,19 +115,20 @@ def test_gates_of_real_sets_are_right_and_as_quiet_as_the_model(keys: str, reque
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("keys", "count"), [("keys_s", 2_000), ("keys_t", 2_000)])
-def test_thousands_of_gates_are_right_with_the_variance_of_the_model(
-    keys: str, count: int, request: pytest.FixtureRequest
-) -> None:
-    made = request.getfixturevalue(keys)
-    forms, expected = random_gates(made, count, 4)
-    outputs = made.backend.bootstrap(made.prepared, forms)
+@pytest.mark.parametrize("keys", ["keys_s", "keys_t"])
+def test_thousands_of_gates_are_right_with_the_variance_of_the_model(keys: str, request: pytest.FixtureRequest) -> None:
+    made, backend = request.getfixturevalue(keys), choose()
+    prepared = backend.prepare(made.evaluation)
+    forms, expected = random_gates(made, 5_000, 4)
+    outputs = np.concatenate([backend.bootstrap(prepared, forms[i : i + 500]) for i in range(0, len(forms), 500)])
     assert (encrypt.decrypt_bits(made.secret, outputs)[0] == expected).all()
     noise = (phases(made, outputs) - (2 * expected - 1) * MU) * (2 * made.params.N / Q)
-    largest = made.params.sigma_ring_max or made.params.sigma_ring
+    largest = (
+        made.params.sigma_ring_max or made.params.sigma_ring
+    )  # this key has the smallest noise that its set allows
     rotation = variances(made.params).rotation * (made.params.sigma_ring / largest) ** 2
-    assert noise.var() == pytest.approx(rotation, rel=0.15)
-    assert abs(noise.mean()) < 0.2
+    assert noise.var() == pytest.approx(rotation, rel=0.08)
+    assert abs(noise.mean()) < 0.15
 
 
 def test_choose_finds_a_tested_backend() -> None:
