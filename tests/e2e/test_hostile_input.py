@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octra.codec import decode, encode
@@ -49,8 +49,7 @@ FRAMES = 2_000
 MEMORY_KIB = 30 * 1024
 INTERNAL = ("OCT-5001", "OCT-9001", "OCT-9002")  # what is only said when the mistake is ours
 PATIENCE_S = 600.0
-KEY = SigningKey(H("octra.test.hostile"))
-SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+KEY = SigningKey(H("octra.test", b"hostile"))
 
 
 @dataclass
@@ -239,8 +238,7 @@ def paths(target: Target) -> st.SearchStrategy[str]:
 
 
 def test_malformed_rpc_bodies_are_refused_by_name(under_fire: Target) -> None:
-    @SETTINGS
-    @settings(max_examples=RPC_EXAMPLES)
+    @settings(max_examples=RPC_EXAMPLES, database=None)
     @given(st.lists(bodies(under_fire), min_size=EXAMPLE, max_size=EXAMPLE))
     def fire(volley: list[bytes]) -> None:
         for body in volley:
@@ -257,8 +255,7 @@ def test_malformed_rest_requests_are_refused_by_name(under_fire: Target) -> None
         st.tuples(st.sampled_from(["PUT", "DELETE", "PATCH", "HEAD", "X"]), paths(under_fire), st.none()),
     )
 
-    @SETTINGS
-    @settings(max_examples=REST_EXAMPLES)
+    @settings(max_examples=REST_EXAMPLES, database=None)
     @given(st.lists(requests, min_size=EXAMPLE, max_size=EXAMPLE))
     def fire(volley: list[tuple[str, str, bytes | None]]) -> None:
         for verb, path, body in volley:
@@ -325,7 +322,7 @@ class Stranger:
         self._target = target
         genesis = target.genesis
         identity = Identity(
-            key=SigningKey(H("octra.test.stranger")), chain_id=genesis.chain_id, genesis_hash=genesis.chain
+            key=SigningKey(H("octra.test", b"stranger")), chain_id=genesis.chain_id, genesis_hash=genesis.chain
         )
         clock, log = LoopClock(), structlog.get_logger()
         self._carrier = Libp2pCarrier(identity.key, ("/ip4/127.0.0.1/tcp/0",))
@@ -437,7 +434,7 @@ async def bad_framing(target: Target, stranger: Stranger) -> None:
 
 def payment(chain: bytes, nonce: int) -> bytes:
     """A transfer that the node will execute."""
-    op = ops.Transfer(address_of(SigningKey(H("octra.test.receiver")).public), 1)
+    op = ops.Transfer(address_of(SigningKey(H("octra.test", b"receiver")).public), 1)
     body = build(chain=chain, sender=KEY.public, nonce=nonce, expiry_epoch=1_000, fee=1_000, op=op)
     return sign(body, KEY)
 
