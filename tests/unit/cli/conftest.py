@@ -80,7 +80,14 @@ def account(units: int, nonce: int = 0, private: dict[str, str] | None = None) -
 def row(tx_id: str, status: str, **more: object) -> dict[str, Any]:
     """A transaction in a certified block as the API words it."""
     receipt = {"status": status, "fee_charged_units": "1000", "refunded_units": None, "jobs": [], "gas": 0}
-    return {"id": tx_id, "status": status, "level": "certified", "height": 91, "epoch": EPOCH, "receipt": receipt} | more
+    return {
+        "id": tx_id,
+        "status": status,
+        "level": "certified",
+        "height": 91,
+        "epoch": EPOCH,
+        "receipt": receipt,
+    } | more
 
 
 class Refusal(Exception):

@@ -36,7 +36,15 @@ for name in sys.argv[1:]:
 
 def test_a_preview_shows_all_that_is_signed_but_its_json_leaves_the_amount_out() -> None:
     shown = Preview("private transfer", bytes(32), BOB, 12_500_000, 8000, 3, 135, "octra:localnet-03030303", "little")
-    for word in ("12.5 OCT", BOB, "veteran-pipe-unhappy-genuine", "0.008 OCT", "135", "octra:localnet-03030303", "little"):
+    for word in (
+        "12.5 OCT",
+        BOB,
+        "veteran-pipe-unhappy-genuine",
+        "0.008 OCT",
+        "135",
+        "octra:localnet-03030303",
+        "little",
+    ):
         assert word in shown.text()
     assert "12500000" not in str(shown.data())
 
