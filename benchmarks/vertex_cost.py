@@ -34,7 +34,9 @@ def main() -> None:
                 if isinstance(effect, CombineCoin):
                     state, _ = step(state, CoinRevealed(effect.round, keys.signature(effect.round)))
         spent_us = (time.process_time() - started) * 1e6 / (ROUNDS * size)
-        print(f"n = {size:2d}: {spent_us:6.1f} us per vertex, {state.height} blocks, snapshot {len(snapshot(state)):,} B")
+        print(
+            f"n = {size:2d}: {spent_us:6.1f} us per vertex, {state.height} blocks, snapshot {len(snapshot(state)):,} B"
+        )
 
 
 if __name__ == "__main__":
