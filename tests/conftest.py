@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -12,3 +13,13 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("octra")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share a worker, and with it their keys; all that start node processes share one.
+
+    Two networks of five processes at once would only slow each other down on two cores.
+    """
+    for item in items:
+        group = "process" if item.get_closest_marker("process") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
