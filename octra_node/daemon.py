@@ -65,6 +65,10 @@ def run(directory: Path, passphrase: str | None = None) -> None:
 
 
 async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys: home.NodeKeys) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is open: a node that still starts ends cleanly too
+        loop.add_signal_handler(number, stop.set)
     committee = chain.committee_of(genesis)
     facts = Facts(
         directory=directory,
@@ -78,12 +82,12 @@ async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys:
     if settings.node.role is config.Role.LIGHT:
         from octra.node.light import run_light
 
-        await run_light(facts)
+        await run_light(facts, stop)
     else:
-        await _run_full(facts)
+        await _run_full(facts, stop)
 
 
-async def _run_full(facts: Facts) -> None:
+async def _run_full(facts: Facts, stop: asyncio.Event) -> None:
     log = logs.get(node=facts.keys.node_id.hex()[:8])
     space.require(facts.directory)
     with open_stores(facts) as stores, contextlib.closing(ExecutorPool()) as engine:
@@ -106,7 +110,7 @@ async def _run_full(facts: Facts) -> None:
             async with running(supervisor):
                 log.info("node started", version=__version__, chain=facts.genesis.chain_id, height=head.height)
                 async with serving(FullNode(parts, supervisor), facts.config):
-                    await until_signalled(supervisor)
+                    await until_stopped(supervisor, stop)
 
 
 def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None:
@@ -188,12 +192,8 @@ async def running(supervisor: Supervisor) -> AsyncIterator[None]:
         await task
 
 
-async def until_signalled(supervisor: Supervisor) -> None:
-    """Return on SIGTERM or SIGINT, or when an actor has stopped the node."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def until_stopped(supervisor: Supervisor, stop: asyncio.Event) -> None:
+    """Return when `stop` is set by a signal, or when an actor has stopped the node."""
     waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.stopping())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

@@ -6,6 +6,7 @@ is refused with the reason, and another peer is asked.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -270,9 +271,9 @@ def full_nodes(router: Router) -> Iterator[NodeId]:
             yield node_id
 
 
-async def run_light(facts: Facts) -> None:
+async def run_light(facts: Facts, stop: asyncio.Event) -> None:
     """Run a light node until told to stop."""
-    from octra.node.daemon import identity_of, network, running, until_signalled
+    from octra.node.daemon import identity_of, network, running, until_stopped
     from octra.node.serving import serving
 
     log = logs.get(node=facts.keys.node_id.hex()[:8])
@@ -290,7 +291,7 @@ async def run_light(facts: Facts) -> None:
         async with running(supervisor):
             log.info("light node started", version=__version__, chain=facts.genesis.chain_id)
             async with serving(LightNode(facts, router, actor), facts.config):
-                await until_signalled(supervisor)
+                await until_stopped(supervisor, stop)
 
 
 def _replace(path: Path, data: bytes) -> None:

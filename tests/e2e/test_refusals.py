@@ -82,7 +82,7 @@ def wrong_passphrase(case: Case) -> list[str]:
 
 
 def mistyped_address(case: Case) -> list[str]:
-    return case.octra("send", case.address[:-1] + ("A" if case.address[-1] != "A" else "B"), "1")
+    return case.octra("send", case.address[:-1], "1")
 
 
 def address_that_nobody_has_used(case: Case) -> list[str]:
@@ -175,7 +175,7 @@ def test_a_transaction_of_another_chain_or_epoch_is_refused_by_rpc_and_rest_alik
     node = case.url.removeprefix("http://")
     facts, key = rpc(node, "octra_chain"), SigningKey(bytes(range(32)))
     chain, epoch = bytes.fromhex(facts["chain"]), int(facts["epoch"])
-    wanted = {(bytes(32), epoch + 9): 2118, (chain, epoch + 5_000): 2119, (chain, epoch + 9): 2104}
+    wanted = {(bytes(32), epoch + 9): 2118, (chain, epoch + 5_000): 2119, (chain, epoch + 9): 2100}
     for (bound, expiry), code in wanted.items():
         op = ops.Transfer(bytes(32), 1)
         body = build(chain=bound, sender=key.public, nonce=1, expiry_epoch=expiry, fee=1_000, op=op)
