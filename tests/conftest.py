@@ -21,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Two networks of five processes at once would only slow each other down on two cores.
     """
     for item in items:
-        group = "process" if item.get_closest_marker("process") else str(item.path)
+        group = "localnet" if item.get_closest_marker("process") else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
