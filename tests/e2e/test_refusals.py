@@ -85,7 +85,7 @@ def mistyped_address(case: Case) -> list[str]:
     return case.octra("send", case.address[:-1], "1")
 
 
-def address_that_nobody_has_used(case: Case) -> list[str]:
+def unknown_transaction(case: Case) -> list[str]:
     return case.octra("tx", "show", "00" * 32)
 
 
@@ -135,7 +135,7 @@ def blocks_of_another_chain(case: Case) -> list[str]:
 MISTAKES: dict[Callable[[Case], list[str]], int] = {
     wrong_passphrase: 1101,
     mistyped_address: 1202,
-    address_that_nobody_has_used: 4041,
+    unknown_transaction: 4041,
     insufficient_funds: 2104,
     wrong_chain: 3005,
     node_down: 3006,
