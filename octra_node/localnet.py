@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import http.client
 import json
-import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -155,14 +155,15 @@ def probe(address: str, path: str, timeout_s: float = 2.0) -> int | None:
 
 def free_ports(count: int) -> int:
     """The first of `count` consecutive ports that are free now, below the range that the system hands out."""
-    for first in range(18_000 + os.getpid() % 4_000, 32_000, count):
+    start = 18_000 + secrets.randbelow(10_000)  # anywhere, so that two programs that look at once seldom meet
+    for first in range(start, 32_000, count):
         try:
             for port in range(first, first + count):
                 _check_free(f"127.0.0.1:{port}")
         except PortsTaken:
             continue
         return first
-    raise PortsTaken(18_000)
+    raise PortsTaken(start)
 
 
 def _check_free(address: str) -> None:

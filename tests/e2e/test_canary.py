@@ -16,7 +16,7 @@ from octra import keystore
 from octra.cli import derive
 from octra.primitives import print_amount
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 MEMO = "canary-memo-3f7a9c51e8"
 AMOUNT = 0x1A2B3C4D5E6F7  # more than anybody has: it moves nothing, and still travels through everything

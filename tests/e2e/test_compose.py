@@ -22,7 +22,7 @@ from octra.node.localnet import free_ports
 from octra.node.localnet_seed import FAUCET_SEED
 from octra.primitives import address_of, print_address
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 DOCKER = Path(__file__).parents[2] / "docker"
 PATIENCE_S = 600.0

@@ -41,7 +41,7 @@ from octra.node.p2p.router import Router
 from octra.node.p2p.transport import DownReason, Lane, Sent
 from octra.primitives import NodeId, address_of, print_address
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 EXAMPLE = 40  # requests in one example: hypothesis costs more than the request
 RPC_EXAMPLES, REST_EXAMPLES = 175, 75  # 10,000 requests in all

@@ -26,7 +26,7 @@ from octra.primitives import address_of, print_address
 from octra.storage.blocks import BlockStore, CertificateKind, TxStatus
 from octra.storage.rocks import open_rocks
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 SEATS = ("node0", "node1", "node2", "node3")
 KEYS = [SigningKey(H("octra.test.payer", bytes([number]))) for number in range(3)]
@@ -96,6 +96,7 @@ class Aftermath:
     after: dict[str, Any]
     heights_at_return: list[int] = field(default_factory=list)
     stores: dict[str, Store] = field(default_factory=dict)
+    alarms: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module", params=[4, pytest.param(20, marks=pytest.mark.long)], ids="{} kills".format)
@@ -139,7 +140,9 @@ def aftermath(request: pytest.FixtureRequest, found, rpc) -> Aftermath:
     assert world.octra("send", ben, "1", wallet="ann").data["status"] == "ok", "the network goes on"
     network.stop()
     stores = {place.name: read_store(place.directory / "db", acknowledged) for place in network.places}
-    return Aftermath(acknowledged, before, after, heights, stores)
+    logs = [(place.directory / "logs" / "node.log").read_text() for place in network.places]
+    alarms = [line for log in logs for line in log.splitlines() if '"level": "error"' in line or "Traceback" in line]
+    return Aftermath(acknowledged, before, after, heights, stores, alarms)
 
 
 def test_no_acknowledged_payment_is_lost(aftermath: Aftermath) -> None:
@@ -171,6 +174,10 @@ def test_balances_and_ciphertexts_survive_a_kill_of_all_nodes(aftermath: Afterma
     assert aftermath.before["private ann"] == 3_000_000
     assert aftermath.before["private ben"] == 2_000_000
     assert aftermath.after == aftermath.before
+
+
+def test_no_node_met_anything_that_it_did_not_expect(aftermath: Aftermath) -> None:
+    assert aftermath.alarms == []
 
 
 # --- the parts of the story ---

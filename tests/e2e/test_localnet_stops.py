@@ -14,7 +14,7 @@ import pytest
 
 from octra.node.localnet import free_ports
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 PATIENCE_S = 600.0
 

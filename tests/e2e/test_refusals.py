@@ -26,7 +26,7 @@ from octra.node import config, founding
 from octra.node.localnet import LocalNetwork, free_ports
 from octra.primitives import print_address
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 NOBODY = print_address(bytes(31) + b"\x07")  # well formed, and never seen on the chain
 PATIENCE_S = 600.0

@@ -17,7 +17,7 @@ from octra.consensus.ledger.records import Account
 from octra.consensus.ledger.transactions import build, sign
 from octra.crypto.ed25519 import SigningKey
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("localnet")]
+pytestmark = pytest.mark.process
 
 OCT = 1_000_000
 
