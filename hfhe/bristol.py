@@ -1,0 +1,204 @@
+"""Bristol circuit files, the field's exchange format: read both dialects into a circuit, write any circuit as one.
+
+Old "Bristol Format" files begin with `gates wires` and `in1 in2 out`; "Bristol Fashion" files with `gates wires`, the
+number of input values and their widths, the number of output values and their widths. Inputs are the first wires,
+outputs the last, and every other wire is defined once, before its use, by XOR, AND, MAND, INV, NOT, EQ or EQW.
+
+    graph = read_bristol(Path("adder64.txt").read_text())  # inputs in0, in1; output out0
+
+A value wider than 64 bits becomes words of 64 bits, lowest first: `in0_0`, `in0_1`, and so on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn
+
+from octra.errors import InvalidInput
+from octra.hfhe.builder import Builder
+from octra.hfhe.hypergraph import FALSE, INPUT_BITS_MAX, NODES_MAX, OUTPUT_BITS_MAX, TRUE, Graph, Literal, Mode
+
+TEXT_MAX: Final = 16 * 2**20  # twice the largest published circuit
+GATES_MAX: Final = NODES_MAX
+WIRES_MAX: Final = 2 * NODES_MAX
+WORD_BITS: Final = 64
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_HEADER = re.compile(r"\s*[0-9]+[ \t]+[0-9]+[ \t]*\r?\n")
+
+
+class MalformedBristol(InvalidInput):
+    """The text is no Bristol circuit, or one over the limits; `line` starts at 1."""
+
+    oct_code = 8002
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason = line, reason
+
+
+def looks_like_bristol(text: str) -> bool:
+    """Does the text begin as these files do, with a line of two numbers? Tells nothing about the rest."""
+    return _HEADER.match(text) is not None
+
+
+def read_bristol(text: str, name: str = "bristol") -> Graph:
+    """The circuit of a file in either dialect, with sealed outputs; raises `MalformedBristol`."""
+    if len(text) > TEXT_MAX:
+        raise MalformedBristol(1, f"{len(text)} characters, at most {TEXT_MAX}")
+    reader = _Reader(text, name)
+    try:
+        return reader.read()
+    except MalformedBristol:
+        raise
+    except InvalidInput as error:  # a limit of circuits
+        raise MalformedBristol(reader.line, str(error)) from error
+
+
+class _Reader:
+    def __init__(self, text: str, name: str) -> None:
+        self.line = 1
+        self.lines = self._statements(text)
+        self.builder = Builder(name)
+        self.wires: dict[int, Literal] = {}  # only what is defined: a header's numbers reserve no memory
+        self.wire_count = 0
+
+    def read(self) -> Graph:
+        gate_count, self.wire_count = self._header()
+        second, third = self._next("the widths of inputs and outputs"), next(self.lines, None)
+        if third is not None and not third[-1].isalpha():
+            inputs, outputs = self._widths(second, "inputs"), self._widths(third, "outputs")
+            third = next(self.lines, None)
+        else:
+            if len(second) != 3:
+                self._fail("expected: the bits of two inputs and of the output")
+            *inputs, output = (self._number(token) for token in second)
+            outputs = [output]
+        self._check_widths(inputs, outputs)
+        self._declare(inputs)
+        gates = 0
+        while third is not None:
+            gates += 1
+            if gates > gate_count:
+                self._fail(f"more gates than the {gate_count} announced")
+            self._gate(third)
+            third = next(self.lines, None)
+        if gates != gate_count:
+            self._fail(f"{gates} gates, {gate_count} announced")
+        self._outputs(outputs)
+        return self.builder.build()
+
+    # --- the head -----------------------------------------------------------------------------------------------------
+
+    def _header(self) -> tuple[int, int]:
+        numbers = [self._number(token) for token in self._next("a circuit")]
+        if len(numbers) != 2:
+            self._fail("expected: the number of gates and the number of wires")
+        gates, wires = numbers
+        if gates > GATES_MAX or wires > WIRES_MAX:
+            self._fail(f"{gates} gates and {wires} wires, at most {GATES_MAX} and {WIRES_MAX}")
+        return gates, wires
+
+    def _widths(self, tokens: Sequence[str], what: str) -> list[int]:
+        count, *widths = (self._number(token) for token in tokens)
+        if count != len(widths):
+            self._fail(f"{count} {what} announced, {len(widths)} widths given")
+        return widths
+
+    def _check_widths(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        for widths, limit, what in ((inputs, INPUT_BITS_MAX, "input"), (outputs, OUTPUT_BITS_MAX, "output")):
+            if not 1 <= sum(widths) <= min(limit, self.wire_count):
+                self._fail(f"{sum(widths)} {what} bits; there are {self.wire_count} wires, and at most {limit} allowed")
+
+    def _declare(self, widths: Sequence[int]) -> None:
+        for index, width in enumerate(widths):
+            for word, bits in _words(f"in{index}", width):
+                for literal in self.builder.input(word, _type(bits)):
+                    self.wires[len(self.wires)] = literal
+
+    def _outputs(self, widths: Sequence[int]) -> None:
+        wire = self.wire_count - sum(widths)
+        for index, width in enumerate(widths):
+            for word, bits in _words(f"out{index}", width):
+                literals = [self._wire(wire + i) for i in range(bits)]
+                self.builder.output(word, _type(bits), literals, Mode.SEALED)
+                wire += bits
+
+    # --- gates --------------------------------------------------------------------------------------------------------
+
+    def _gate(self, tokens: Sequence[str]) -> None:
+        *numbers, operation = tokens
+        if len(numbers) < 2:
+            self._fail("expected: number of inputs, number of outputs, wires, operation")
+        inputs, outputs, *wires = (self._number(token) for token in numbers)
+        if len(wires) != inputs + outputs:
+            self._fail(f"{inputs} inputs and {outputs} outputs announced, {len(wires)} wires given")
+        arguments, results = wires[:inputs], wires[inputs:]
+        builder = self.builder
+        match operation, inputs, outputs:
+            case "XOR", 2, 1:
+                literals = [builder.xor(self._wire(arguments[0]), self._wire(arguments[1]))]
+            case "AND", 2, 1:
+                literals = [builder.and_(self._wire(arguments[0]), self._wire(arguments[1]))]
+            case "INV" | "NOT", 1, 1:
+                literals = [self._wire(arguments[0]) ^ 1]
+            case "EQW", 1, 1:
+                literals = [self._wire(arguments[0])]
+            case "EQ", 1, 1 if arguments[0] <= 1:
+                literals = [TRUE if arguments[0] else FALSE]
+            case "MAND", _, _ if inputs == 2 * outputs and outputs:
+                pairs = zip(arguments[:outputs], arguments[outputs:], strict=True)
+                literals = [builder.and_(self._wire(a), self._wire(b)) for a, b in pairs]
+            case _:
+                self._fail(f"no gate {operation:.20} of {inputs} inputs and {outputs} outputs")
+        for wire, literal in zip(results, literals, strict=True):
+            if wire >= self.wire_count or wire in self.wires:
+                self._fail(f"wire {wire} is defined twice or beyond the {self.wire_count} announced")
+            self.wires[wire] = literal
+
+    def _wire(self, wire: int) -> Literal:
+        if wire not in self.wires:
+            self._fail(f"wire {wire} is not defined")
+        return self.wires[wire]
+
+    # --- text ---------------------------------------------------------------------------------------------------------
+
+    def _statements(self, text: str) -> Iterator[list[str]]:
+        """The tokens of each line that is not blank, one line at a time."""
+        start, line = 0, 0
+        while start < len(text):
+            end = text.find("\n", start)
+            end = len(text) if end < 0 else end
+            line += 1
+            tokens = text[start:end].split()
+            start = end + 1
+            if tokens:
+                self.line = line
+                yield tokens
+
+    def _next(self, what: str) -> list[str]:
+        tokens = next(self.lines, None)
+        if tokens is None:
+            self._fail(f"the text ends where {what} should be")
+        return tokens
+
+    def _number(self, token: str) -> int:
+        if not _NUMBER.fullmatch(token):
+            self._fail(f"{token!r:.40} is no wire or count")
+        return int(token)
+
+    def _fail(self, reason: str) -> NoReturn:
+        raise MalformedBristol(self.line, reason)
+
+
+def _words(name: str, width: int) -> list[tuple[str, int]]:
+    """Names and widths of the words that hold a value."""
+    if width <= WORD_BITS:
+        return [(name, width)] if width else []
+    starts = range(0, width, WORD_BITS)
+    return [(f"{name}_{index}", min(WORD_BITS, width - start)) for index, start in enumerate(starts)]
+
+
+def _type(bits: int) -> str:
+    return "bit" if bits == 1 else f"u{bits}"
