@@ -13,11 +13,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Final, NoReturn
 
 from octra.errors import InvalidInput
 from octra.hfhe.builder import Builder
-from octra.hfhe.hypergraph import FALSE, INPUT_BITS_MAX, NODES_MAX, OUTPUT_BITS_MAX, TRUE, Graph, Literal, Mode
+from octra.hfhe.hypergraph import (
+    FALSE,
+    INPUT_BITS_MAX,
+    NODES_MAX,
+    OUTPUT_BITS_MAX,
+    TRUE,
+    Graph,
+    Literal,
+    Mode,
+    Node,
+    Op,
+)  # fmt: skip
 
 TEXT_MAX: Final = 16 * 2**20  # twice the largest published circuit
 GATES_MAX: Final = NODES_MAX
@@ -202,3 +214,84 @@ def _words(name: str, width: int) -> list[tuple[str, int]]:
 
 def _type(bits: int) -> str:
     return "bit" if bits == 1 else f"u{bits}"
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def write_bristol(graph: Graph, inputs: Sequence[int] = (), outputs: Sequence[int] = ()) -> str:
+    """The circuit in Bristol Fashion: XOR, AND and INV, with EQW and EQ for outputs that are copies or constants.
+
+    `inputs` and `outputs` give the widths of the values, where they are others than the circuit's words.
+    """
+    inputs = inputs or [word.bits for word in graph.inputs]
+    outputs = outputs or [len(word.literals) for word in graph.outputs]
+    assert sum(inputs) == graph.input_bits
+    assert sum(outputs) == len(graph.output_literals)
+    writer = _Writer(graph.input_bits)
+    for index, node in enumerate(graph.nodes):
+        writer.wires[2 * (1 + graph.input_bits + index)] = writer.node(node)
+    copied = [writer.wire(literal) if literal > TRUE else literal for literal in graph.output_literals]
+    for literal, wire in zip(graph.output_literals, copied, strict=True):
+        writer.gate("EQ" if literal <= TRUE else "EQW", wire)
+    head = [
+        f"{len(writer.gates)} {writer.wire_count}",
+        *(f"{len(w)} {' '.join(map(str, w))}" for w in (inputs, outputs)),
+    ]
+    return "\n".join([*head, "", *writer.gates, ""])
+
+
+class _Writer:
+    """Gates so far. A literal's wire is made when it is first needed, complements by INV."""
+
+    def __init__(self, input_bits: int) -> None:
+        self.wire_count = input_bits
+        self.gates: list[str] = []
+        self.wires: dict[Literal, int] = {2 * (1 + bit): bit for bit in range(input_bits)}
+
+    def gate(self, operation: str, *arguments: int) -> int:
+        wire, self.wire_count = self.wire_count, self.wire_count + 1
+        self.gates.append(f"{len(arguments)} 1 {' '.join(map(str, arguments))} {wire} {operation}")
+        return wire
+
+    def wire(self, literal: Literal) -> int:
+        if literal not in self.wires:
+            self.wires[literal] = (
+                self.gate("INV", self.wires[literal ^ 1]) if literal > TRUE else self.gate("EQ", literal)
+            )
+        return self.wires[literal]
+
+    def node(self, node: Node) -> int:
+        if node.op is Op.LUT:
+            return self.table(node.table, [self.wire(literal) for literal in node.literals])
+        first, *others = (self.wire(literal) for literal in node.literals)
+        match node.op:
+            case Op.AND:
+                return self.gate("AND", first, others[0])
+            case Op.XOR:
+                return reduce(lambda total, other: self.gate("XOR", total, other), others, first)
+            case Op.MAJ3:
+                return self.chosen(self.gate("XOR", first, others[0]), others[1], first)
+            case Op.ALLEQ3:
+                differ = [self.gate("INV", self.gate("XOR", first, other)) for other in others]
+                return self.gate("AND", *differ)
+            case Op.ANDXOR:
+                return self.gate("XOR", self.gate("AND", first, others[0]), others[1])
+            case Op.MUX:
+                return self.chosen(first, *others)
+            case Op.SEAL:
+                return first  # nothing to seal where nothing is encrypted
+
+    def chosen(self, select: int, a: int, b: int) -> int:
+        """`a` where `select` is true, else `b`: one AND."""
+        return self.gate("XOR", self.gate("AND", self.gate("XOR", a, b), select), b)
+
+    def table(self, table: int, wires: Sequence[int]) -> int:
+        if not wires:
+            return self.wire(TRUE if table else FALSE)
+        *rest, last = wires
+        rows = 1 << len(rest)
+        low, high = table & (1 << rows) - 1, table >> rows
+        return (
+            self.table(low, rest) if low == high else self.chosen(last, self.table(high, rest), self.table(low, rest))
+        )
