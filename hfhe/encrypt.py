@@ -110,8 +110,13 @@ def encrypt_entry(secret: SecretKey, key_id: bytes, bits: npt.ArrayLike, seed: b
 
 def decrypt_bits(secret: SecretKey, ciphertexts: U32Array) -> tuple[I64Array, NoiseReport]:
     """The bits of [count, M + 1], and how clean they were."""
+    return _decide(phases(secret, ciphertexts))
+
+
+def phases(secret: SecretKey, ciphertexts: U32Array) -> I64Array:
+    """The centred phases of [count, M + 1]: message and noise together."""
     masks, bodies = ciphertexts[:, :-1].astype(np.int64), ciphertexts[:, -1].astype(np.int64)
-    return _decide(centred(((bodies - masks @ secret.z) % Q).astype(np.uint32)))
+    return centred(((bodies - masks @ secret.z) % Q).astype(np.uint32))
 
 
 def decrypt_packed(secret: SecretKey, packed: PackedBits) -> tuple[I64Array, NoiseReport]:
