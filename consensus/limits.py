@@ -23,6 +23,9 @@ BATCH_REFS_MAX, ATTESTED_MAX, WEAK_MAX, EVIDENCE_MAX = 8, 256, 24, 4  # together
 EVIDENCE_BYTES_MAX = 1_024  # evidence inside a vertex is small; larger proof travels as a transaction
 TWINS_STORED = 2  # per author and round: enough to prove equivocation; more only when a needed vertex links to them
 
+ESCALATE_ROUNDS = 2  # a batch still short after a round trip and one is checked by further seats, more each round
+ESCALATE_ALL_ROUNDS = 16  # still not matured though enough seats vouch: their vertices do not count, so all check
+
 MIN_INTERVAL_MS = 60  # between own vertices while there is work; finality below 1 s at n = 4
 IDLE_INTERVAL_MS, IDLE_INTERVAL_SEAT_MS = 250, 40  # idle pace: max(250, 40 n) ms
 EXECUTION_LAG = 64  # ordered blocks that may wait for execution before a seat slows down

@@ -16,11 +16,10 @@ from octra.consensus.coin import coin_value, leaders, share_round
 from octra.consensus.dag import rule
 from octra.consensus.dag.propose import Proposer
 from octra.consensus.dag.rule import Slot
-from octra.consensus.dag.state import DagState, HeldBatch, OrderingParams, restore, snapshot
+from octra.consensus.dag.state import DagState, OrderingParams, restore, snapshot
 from octra.consensus.dag.store import Entry
 from octra.consensus.effects import (
     Broadcast,
-    CheckBatch,
     CombineCoin,
     Commit,
     Effect,
@@ -44,7 +43,7 @@ from octra.consensus.events import (
     Ticked,
     VertexReceived,
 )
-from octra.consensus.evidence import InvalidBatchReferenced, encode_evidence, equivocation
+from octra.consensus.evidence import encode_evidence, equivocation
 from octra.consensus.vertex import VERSION, BatchRef, Execution, Vertex, VertexBody, VertexHeader
 from octra.primitives import NodeId
 
@@ -67,7 +66,7 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
         case BatchStored(id, author, _, _):
             _batch_stored(state, id, author, effects)
         case BatchChecked(id, invalid_index):
-            _batch_checked(state, id, invalid_index, effects)
+            effects += state.attesting.checked(id, invalid_index)
         case OwnBatchReady(id, count, size):
             _own_batch(state, id, count, size)
         case OwnVertexDurable(vertex):
@@ -81,6 +80,7 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
         case _:
             assert_never(event)
     _decide(state, effects)
+    effects += state.attesting.round_reached(state.store.quorum_round)
     if state.now_ms is not None:
         effects += state.sync.due(
             state.now_ms,
@@ -135,11 +135,11 @@ def _inserted(state: DagState, entry: Entry, sender: NodeId | None, effects: lis
     state.changed.update((entry.round - limits.VOTE_DEPTH, entry.round - limits.DECIDE_DEPTH))
     for reference in body.batches:
         if not state.ordering.is_settled(reference.id):
-            state.referenced.setdefault(reference.id, entry)
-            if reference.id in state.held:
-                _attest_again(state, reference.id, entry, effects)
-            else:
+            effects += state.attesting.referenced(reference.id, entry)
+            if reference.id not in state.attesting.held:
                 state.sync.want_batch(reference.id, entry.round, entry.author, sender, state.now_ms or 0)
+    for id in body.attested:
+        effects += state.attesting.attested(id, entry)
     _coin_share(state, entry, effects)
     effects += state.roots.heard(entry.vertex)
     if state.own is not None and entry.author == state.own_seat:
@@ -186,39 +186,8 @@ def _resend(state: DagState, effects: list[Effect]) -> None:
 
 def _batch_stored(state: DagState, id: bytes, author: int, effects: list[Effect]) -> None:
     state.sync.batches.pop(id, None)
-    if id in state.held or state.ordering.is_settled(id):
-        return
-    state.held[id] = HeldBatch(author, state.store.quorum_round)
-    effects.append(CheckBatch(id))
-
-
-def _batch_checked(state: DagState, id: bytes, invalid_index: int | None, effects: list[Effect]) -> None:
-    batch = state.held.get(id)
-    if batch is None or batch.valid is not None:
-        return
-    batch.valid, batch.invalid_index = invalid_index is None, invalid_index or 0
-    entry = state.referenced.get(id)
-    if batch.valid:
-        if state.own is not None and batch.author != state.own_seat and not state.ordering.is_settled(id):
-            state.own.attest[id] = None
-    elif entry is not None:
-        effects.append(_invalid_batch(entry, id, batch))
-
-
-def _attest_again(state: DagState, id: bytes, entry: Entry, effects: list[Effect]) -> None:
-    """A batch is referenced (again): an attestation so old that it expired is repeated."""
-    batch, own = state.held[id], state.own
-    if batch.valid is False:
-        effects.append(_invalid_batch(entry, id, batch))
-    elif batch.valid and own is not None and batch.author != own.seat:
-        last = own.attested.get(id)
-        if last is None or entry.round >= last + limits.WEAK_ROUNDS:
-            own.attest[id] = None
-
-
-def _invalid_batch(entry: Entry, id: bytes, batch: HeldBatch) -> RecordEvidence:
-    vertex = entry.vertex
-    return RecordEvidence(InvalidBatchReferenced(vertex.signed_header, vertex.body_bytes, id, batch.invalid_index))
+    if not state.ordering.is_settled(id):
+        effects += state.attesting.stored(id, author, state.store.quorum_round)
 
 
 def _own_batch(state: DagState, id: bytes, count: int, size: int) -> None:
@@ -227,8 +196,7 @@ def _own_batch(state: DagState, id: bytes, count: int, size: int) -> None:
         return
     own.queue[id] = BatchRef(id, count, size)
     state.sync.batches.pop(id, None)
-    held = state.held.setdefault(id, HeldBatch(own.seat, state.store.quorum_round))
-    held.valid = True
+    state.attesting.own_batch(id, state.store.quorum_round)
 
 
 # --- coin -----------------------------------------------------------------------------------------------------------
@@ -310,8 +278,7 @@ def _commit(state: DagState, slot: Slot, leader: Entry, effects: list[Effect]) -
     draft = state.ordering.commit(state.store, leader, after, state.coins.values[slot.round])
     effects.append(Commit(draft))
     for batch in draft.batches:
-        state.referenced.pop(batch.id, None)
-        state.held.pop(batch.id, None)
+        state.attesting.settle(batch.id)
         if state.own is not None:
             state.own.settle(batch.id)
     if draft.batches:
@@ -324,12 +291,11 @@ def _raise_floor(state: DagState, floor: int, effects: list[Effect]) -> None:
     ready = state.store.raise_floor(floor)
     effects.append(Prune(floor))
     state.sync.forget_below(floor)
-    for id in [id for id, entry in state.referenced.items() if entry.round <= floor]:
+    for id in [id for id, news in state.attesting.news.items() if news.reference.round <= floor]:
         if not state.ordering.is_referenced(id):
-            del state.referenced[id]
+            state.attesting.forget(id)
             state.sync.batches.pop(id, None)
-    for id in [id for id, batch in state.held.items() if batch.round <= floor and id not in state.referenced]:
-        del state.held[id]
+    state.attesting.forget_unreferenced(floor)
     if state.own is not None:
         state.own.return_lost(floor, state.ordering.is_referenced)
         state.own.forget_below(floor)
@@ -354,7 +320,7 @@ def _work_pending(state: DagState, own: Proposer) -> bool:
     if _execution_lags(state, own):
         return False
     unpublished = own.claim_sent < state.work_height and not state.roots.diverged
-    return unpublished or bool(own.queue or own.attest or state.referenced)
+    return unpublished or bool(own.queue or own.attest or state.attesting.news)
 
 
 def _execution_lags(state: DagState, own: Proposer) -> bool:

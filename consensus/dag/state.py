@@ -5,11 +5,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from octra.codec import decode, encode
+from octra.consensus.dag.attest import Attesting
 from octra.consensus.dag.order import BatchState, Ordering
 from octra.consensus.dag.propose import Pace, Proposer, default_pace
 from octra.consensus.dag.roots import RootTally
 from octra.consensus.dag.rule import Decisions, Slot
-from octra.consensus.dag.store import Entry, Store
+from octra.consensus.dag.store import Store
 from octra.consensus.dag.sync import Sync
 from octra.consensus.epoch import Committee
 from octra.consensus.errors import SnapshotUnusable
@@ -20,15 +21,6 @@ class OrderingParams(Struct, frozen=True):
 
     start_time_ms: int = 0  # commit times lie above it
     pace: Pace | None = None  # None: by committee size
-
-
-class HeldBatch(Struct):
-    """A batch whose bytes we hold. `valid` is None until it is checked."""
-
-    author: int
-    round: int  # our round when it came: old unreferenced ones are forgotten
-    valid: bool | None = None
-    invalid_index: int = 0
 
 
 class CoinState:
@@ -64,12 +56,11 @@ class DagState:
         self.coins = CoinState()
         self.roots = RootTally(committee)
         self.sync = Sync(committee.seats, own_seat)
-        self.held: dict[bytes, HeldBatch] = {}
-        self.referenced: dict[bytes, Entry] = {}  # unsettled batch -> a vertex that references it
         self.work_height = 0  # highest block with batches
         self.proven: set[int] = set()  # seats whose equivocation is recorded
         pace = params.pace or default_pace(committee.size)
         self.own = None if own_seat is None else Proposer(own_seat, pace, resume_round)
+        self.attesting = Attesting(committee, self.own)
 
     @classmethod
     def create(

@@ -40,7 +40,8 @@ from octra.consensus.events import (
     Ticked,
     VertexReceived,
 )
-from octra.consensus.evidence import Equivocation, InvalidBatchReferenced
+from octra.consensus.evidence import Equivocation, FalseAttestation, InvalidBatchReferenced
+from octra.consensus.graph import attestors
 from octra.consensus.vertex import BatchRef, Vertex, seal_vertex
 
 KEYS = HashKeys(1, 4)
@@ -107,6 +108,27 @@ def rounds(count: int, *, skip: tuple[int, ...] = ()) -> list[list[Vertex]]:
 def own_round(seat: Seat, round: int) -> list[Vertex]:
     """What the seat has made itself in a round."""
     return [entry.vertex for entry in seat.state.store.at(round) if entry.author == seat.state.own_seat]
+
+
+def neighbours_of(seat: int) -> list[int]:
+    """The authors whose batches the seat is asked to check at once."""
+    orders = {author: attestors(KEYS.committee.anchor, 4, author) for author in range(4)}
+    return [author for author, order in orders.items() if seat in order[: KEYS.committee.faults + 1]]
+
+
+def strangers_to(seat: int) -> list[int]:
+    """The other authors."""
+    return [author for author in range(4) if author != seat and author not in neighbours_of(seat)]
+
+
+def layers_with_reference(author: int, count: int, voucher: int | None = None) -> list[list[Vertex]]:
+    """Rounds without seat 0; in the first the author references the batch, in the second the voucher attests it."""
+    first = [make_vertex(1, seat, batches=[BATCH] if seat == author else []) for seat in range(1, 4)]
+    layers = [first]
+    for round in range(2, count + 1):
+        vouching = {voucher: [BATCH.id]} if round == 2 else {}
+        layers.append([make_vertex(round, seat, layers[-1], attested=vouching.get(seat, [])) for seat in range(1, 4)])
+    return layers
 
 
 # --- own vertices
@@ -368,11 +390,11 @@ def test_own_vertices_of_a_replay_or_below_the_mark_are_welcome() -> None:
 # --- batches
 
 
-def test_a_stored_batch_is_checked_and_attested_in_the_next_vertex_once() -> None:
-    seat = Seat()
+def test_a_neighbours_batch_is_checked_and_attested_in_the_next_vertex_once() -> None:
+    seat, author = Seat(), neighbours_of(0)[0]
     seat.seal(only(Propose, seat.log))
-    assert seat.feed(BatchStored(BATCH.id, 1, 2, 300)) == [CheckBatch(BATCH.id)]
-    assert seat.feed(BatchStored(BATCH.id, 1, 2, 300)) == []
+    assert seat.feed(BatchStored(BATCH.id, author, 2, 300)) == [CheckBatch(BATCH.id)]
+    assert seat.feed(BatchStored(BATCH.id, author, 2, 300)) == []
     seat.feed(BatchChecked(BATCH.id, None))
     one = [*own_round(seat, 1), *rounds(1)[0][1:]]
     order = only(Propose, seat.receive(*one[1:]) + seat.wait(60))
@@ -382,17 +404,62 @@ def test_a_stored_batch_is_checked_and_attested_in_the_next_vertex_once() -> Non
     assert only(Propose, seat.receive(*two) + seat.wait(300)).body.attested == ()
 
 
-def test_an_invalid_batch_is_never_attested_and_its_reference_is_evidence() -> None:
+def test_every_batch_has_two_of_four_seats_to_check_it_beside_its_author() -> None:
+    for author in range(4):
+        checkers = [seat for seat in range(4) if author in neighbours_of(seat)]
+        assert len(checkers) == 2
+        assert author not in checkers
+
+
+def test_a_batch_that_is_not_ours_to_check_is_checked_once_its_neighbours_stay_silent() -> None:
+    (author,) = strangers_to(0)
     seat = Seat()
     seat.seal(only(Propose, seat.log))
-    reference = make_vertex(1, 1, batches=[BATCH])
-    seat.feed(BatchStored(BATCH.id, 1, 2, 300))
+    assert seat.feed(BatchStored(BATCH.id, author, 2, 300)) == []
+    layers = layers_with_reference(author, count=3)
+    assert none(CheckBatch, seat.receive(*layers[0], *layers[1]))  # neighbours have a round trip to answer
+    assert only(CheckBatch, seat.receive(*layers[2])) == CheckBatch(BATCH.id)
+
+
+def test_a_batch_for_which_enough_seats_vouch_is_left_alone_until_that_takes_too_long() -> None:
+    (author,) = strangers_to(0)
+    voucher = next(seat for seat in range(1, 4) if seat != author)
+    seat = Seat()
+    seat.feed(BatchStored(BATCH.id, author, 2, 300))
+    layers = layers_with_reference(author, count=limits.ESCALATE_ALL_ROUNDS + 1, voucher=voucher)
+    assert none(CheckBatch, seat.receive(*(vertex for layer in layers[:-1] for vertex in layer)))
+    assert only(CheckBatch, seat.receive(*layers[-1])) == CheckBatch(BATCH.id)
+
+
+def test_a_follower_without_a_seat_checks_nothing() -> None:
+    follower = Seat(seat=None)
+    assert follower.feed(BatchStored(BATCH.id, 1, 2, 300)) == []
+    layers = layers_with_reference(1, count=limits.ESCALATE_ALL_ROUNDS + 2)
+    assert none(CheckBatch, follower.receive(*(vertex for layer in layers for vertex in layer)))
+
+
+def test_an_invalid_batch_is_never_attested_and_its_reference_is_evidence() -> None:
+    seat, author = Seat(), neighbours_of(0)[0]
+    seat.seal(only(Propose, seat.log))
+    seat.feed(BatchStored(BATCH.id, author, 2, 300))
     seat.feed(BatchChecked(BATCH.id, 1))
-    evidence = only(RecordEvidence, seat.receive(reference)).evidence
+    evidence = only(RecordEvidence, seat.receive(make_vertex(1, author, batches=[BATCH]))).evidence
     assert isinstance(evidence, InvalidBatchReferenced)
     assert (evidence.batch, evidence.index) == (BATCH.id, 1)
-    one = rounds(1)[0]
-    assert only(Propose, seat.receive(*one[2:]) + seat.wait(300)).body.attested == ()
+    others = [vertex for vertex in rounds(1)[0][1:] if vertex.author != author]
+    assert only(Propose, seat.receive(*others) + seat.wait(300)).body.attested == ()
+
+
+def test_whoever_attested_an_invalid_batch_is_proven_to_have_lied_before_and_after_our_check() -> None:
+    seat, author = Seat(), neighbours_of(0)[0]
+    early, late = (other for other in range(1, 4) if other != author)
+    seat.feed(BatchStored(BATCH.id, author, 2, 300))
+    seat.receive(make_vertex(1, author, batches=[BATCH]), make_vertex(1, early, attested=[BATCH.id]))
+    proofs = [effect.evidence for effect in seat.feed(BatchChecked(BATCH.id, 0)) if isinstance(effect, RecordEvidence)]
+    assert [type(proof) for proof in proofs] == [InvalidBatchReferenced, FalseAttestation]
+    proof = only(RecordEvidence, seat.receive(make_vertex(1, late, attested=[BATCH.id]))).evidence
+    assert isinstance(proof, FalseAttestation)
+    assert (proof.batch, proof.index) == (BATCH.id, 0)
 
 
 def test_a_referenced_batch_is_fetched_from_its_author_until_it_is_there() -> None:
