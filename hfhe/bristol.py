@@ -29,7 +29,8 @@ from octra.hfhe.hypergraph import (
     Mode,
     Node,
     Op,
-)  # fmt: skip
+)  # fmt: skipfrom octra.hfhe.rewrite import fewer_bootstraps
+from octra.hfhe.rewrite import fewer_bootstraps
 
 TEXT_MAX: Final = 16 * 2**20  # twice the largest published circuit
 GATES_MAX: Final = NODES_MAX
@@ -55,17 +56,21 @@ def looks_like_bristol(text: str) -> bool:
     return _HEADER.match(text) is not None
 
 
-def read_bristol(text: str, name: str = "bristol") -> Graph:
-    """The circuit of a file in either dialect, with sealed outputs; raises `MalformedBristol`."""
+def read_bristol(text: str, name: str = "bristol", *, rewrite: bool = True) -> Graph:
+    """The circuit of a file in either dialect, with sealed outputs; raises `MalformedBristol`.
+
+    Gates are merged into wider ones by `octra.hfhe.rewrite`; without `rewrite` they stay as the file has them.
+    """
     if len(text) > TEXT_MAX:
         raise MalformedBristol(1, f"{len(text)} characters, at most {TEXT_MAX}")
     reader = _Reader(text, name)
     try:
-        return reader.read()
+        graph = reader.read()
     except MalformedBristol:
         raise
     except InvalidInput as error:  # a limit of circuits
         raise MalformedBristol(reader.line, str(error)) from error
+    return fewer_bootstraps(graph) if rewrite else graph
 
 
 class _Reader:

@@ -92,3 +92,42 @@ class BackendUnavailable(Unavailable):
     def __init__(self, backend: str, reason: str) -> None:
         super().__init__(f"backend {backend} is unavailable: {reason}")
         self.backend, self.reason = backend, reason
+
+
+class WidthMismatch(InvalidInput):
+    """Two words of different types meet; extend or slice one of them."""
+
+    oct_code = 8002
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(f"{left} meets {right}: extend or slice one of them")
+        self.left, self.right = left, right
+
+
+class ValueOutOfRange(InvalidInput):
+    """The number does not fit the type. The number itself is not repeated: it may be a secret."""
+
+    oct_code = 8002
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(f"number does not fit {type_name}")
+        self.type_name = type_name
+
+
+class EncryptedBranch(InvalidInput):
+    """The program branches on an encrypted value."""
+
+    oct_code = 8002
+
+    def __init__(self) -> None:
+        super().__init__("an encrypted value cannot decide a branch: use select(condition, a, b)")
+
+
+class NotACircuit(InvalidInput):
+    """The function cannot be traced: an argument or the result is no word type."""
+
+    oct_code = 8002
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not a circuit: {reason}")
+        self.reason = reason

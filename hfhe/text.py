@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 from octra.errors import InvalidInput
-from octra.hfhe import words
+from octra.hfhe import modular, words
+from octra.hfhe.arithmetic import AddShape, MulShape
 from octra.hfhe.builder import Builder
 from octra.hfhe.hypergraph import Graph, Mode, Trust
 from octra.hfhe.words import Bit, Word, word_type
@@ -29,6 +30,8 @@ _HEAD = re.compile(r"circuit\s+([a-z_][a-z0-9_]*)\s+1\s*")
 _IN = re.compile(r"in\s+([a-z_][a-z0-9_]*)\s*:\s*(\w+)(?:\s+(own|certified|foreign))?\s*")
 _LET = re.compile(r"let\s+([a-z_][a-z0-9_]*)\s*=\s*([a-z_][a-z0-9_]*)\s*\(([^()]*)\)\s*")
 _OUT = re.compile(r"out\s+([a-z_][a-z0-9_]*)\s*:\s*(\w+)(?:\s+(sealed|open))?\s*")
+SHAPES: Final = {"shape": get_args(AddShape), "rows": get_args(MulShape)}  # kind of argument -> words it may be
+
 _NUMBER = re.compile(r"-?(0x[0-9a-f]+|[0-9]+)")
 
 
@@ -117,12 +120,18 @@ def _apply(names: dict[str, Word], operation: str, arguments: list[str]) -> Word
     wanted = kinds.split()
     if wanted[-1].endswith("*"):  # the last kind repeats
         wanted = [*wanted[:-1], *[wanted[-1][:-1]] * max(1, len(arguments) - len(wanted) + 1)]
+    elif wanted[-1].endswith("?"):  # or may be missing
+        wanted = [*wanted[:-1], *[wanted[-1][:-1]] * (len(arguments) >= len(wanted))]
     if len(arguments) != len(wanted):
         raise _WrongArguments(f"{operation} takes {len(wanted)} arguments, got {len(arguments)}")
     return function(*(_argument(names, kind, text) for kind, text in zip(wanted, arguments, strict=True)))
 
 
-def _argument(names: dict[str, Word], kind: str, text: str) -> Word | int | type[Word]:
+def _argument(names: dict[str, Word], kind: str, text: str) -> Word | int | str | type[Word]:
+    if kind in SHAPES:
+        if text not in SHAPES[kind]:
+            raise _WrongArguments(f"{text!r:.40} is no shape; there are {' and '.join(SHAPES[kind])}")
+        return text
     match kind:
         case "number":
             return _number(text)
@@ -142,16 +151,20 @@ def _number(text: str) -> int:
     return int(text, 16 if "x" in text else 10)
 
 
-# Name -> (function, kinds of its arguments). A `*` repeats the last kind.
+# Name -> (function, kinds of its arguments). A `*` repeats the last kind, a `?` makes it optional.
 OPERATIONS: Final[dict[str, tuple[Callable[..., Word], str]]] = {
     "const": (lambda kind, number: kind.const(number), "type number"),
-    "add": (words.add, "word word"),
-    "sub": (words.sub, "word word"),
+    "add": (lambda a, b, shape="ripple": words.add(a, b, shape=shape), "word word shape?"),
+    "carry": (lambda a, b, shape="ripple": words.add_checked(a, b, shape=shape)[1], "word word shape?"),
+    "sub": (lambda a, b, shape="ripple": words.sub(a, b, shape=shape), "word word shape?"),
     "neg": (words.neg, "word"),
-    "mul": (words.mul, "word word"),
-    "addmod": (words.add_mod, "word word number"),
-    "submod": (words.sub_mod, "word word number"),
-    "lt": (words.lt, "word word"),
+    "mul": (lambda a, b, shape="rows": words.mul(a, b, shape=shape), "word word rows?"),
+    "div": (lambda a, b: a // b, "word word"),
+    "rem": (lambda a, b: a % b, "word word"),
+    "addmod": (modular.add_mod, "word word number"),
+    "submod": (modular.sub_mod, "word word number"),
+    "mulmod": (modular.mul_mod, "word word number"),
+    "lt": (lambda a, b, shape="ripple": words.lt(a, b, shape=shape), "word word shape?"),
     "le": (lambda a, b: a <= b, "word word"),
     "gt": (lambda a, b: a > b, "word word"),
     "ge": (lambda a, b: a >= b, "word word"),
@@ -171,11 +184,14 @@ OPERATIONS: Final[dict[str, tuple[Callable[..., Word], str]]] = {
     "alleq3": (words.all_equal, "word word word"),
     "andxor": (words.and_xor, "word word word"),
     "mux": (words.select, "bit word word"),
+    "blend": (words.blend, "word word word"),
     "lut": (words.lut, "number bit*"),
+    "table": (lambda kind, index, *entries: words.look_up(entries, index, kind), "type word number*"),
     "seal": (words.seal, "word"),
     "shl": (words.shift_left, "word amount"),
     "shr": (words.shift_right, "word amount"),
     "rotl": (words.rotate_left, "word amount"),
+    "rotr": (words.rotate_right, "word amount"),
     "slice": (words.cut, "word number number"),
     "concat": (words.concat, "word word"),
     "extend": (words.extend, "word type"),

@@ -18,51 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import ClassVar, NoReturn, Self, TypeVar
+from typing import ClassVar, Final, NoReturn, Self, TypeVar
 
-from octra.errors import InvalidInput
 from octra.hfhe import arithmetic
+from octra.hfhe.arithmetic import AddShape, MulShape
 from octra.hfhe.builder import Builder
+from octra.hfhe.errors import EncryptedBranch as EncryptedBranch
+from octra.hfhe.errors import NotACircuit as NotACircuit
+from octra.hfhe.errors import ValueOutOfRange as ValueOutOfRange
+from octra.hfhe.errors import WidthMismatch as WidthMismatch
 from octra.hfhe.hypergraph import FALSE, TRUE, Literal, bits_of_type
 
-
-class WidthMismatch(InvalidInput):
-    """Two words of different types meet; extend or slice one of them."""
-
-    oct_code = 8002
-
-    def __init__(self, left: str, right: str) -> None:
-        super().__init__(f"{left} meets {right}: extend or slice one of them")
-        self.left, self.right = left, right
-
-
-class ValueOutOfRange(InvalidInput):
-    """The number does not fit the type. The number itself is not repeated: it may be a secret."""
-
-    oct_code = 8002
-
-    def __init__(self, type_name: str) -> None:
-        super().__init__(f"number does not fit {type_name}")
-        self.type_name = type_name
-
-
-class EncryptedBranch(InvalidInput):
-    """The program branches on an encrypted value."""
-
-    oct_code = 8002
-
-    def __init__(self) -> None:
-        super().__init__("an encrypted value cannot decide a branch: use select(condition, a, b)")
-
-
-class NotACircuit(InvalidInput):
-    """The function cannot be traced: an argument or the result is no word type."""
-
-    oct_code = 8002
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"not a circuit: {reason}")
-        self.reason = reason
+INDEX_BITS_MAX: Final = 8  # of a table look-up: 256 entries, as an S-box has
 
 
 class Word:
@@ -101,6 +68,15 @@ class Word:
 
     __rmul__ = __mul__
 
+    def __divmod__(self, other: Self | int) -> tuple[Self, Self]:
+        return divide(self, other)
+
+    def __floordiv__(self, other: Self | int) -> Self:
+        return divide(self, other)[0]
+
+    def __mod__(self, other: Self | int) -> Self:
+        return divide(self, other)[1]
+
     def __neg__(self) -> Self:
         return neg(self)
 
@@ -118,10 +94,10 @@ class Word:
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
-    def __lshift__(self, amount: int) -> Self:
+    def __lshift__(self, amount: int | Word) -> Self:
         return shift_left(self, amount)
 
-    def __rshift__(self, amount: int) -> Self:
+    def __rshift__(self, amount: int | Word) -> Self:
         return shift_right(self, amount)
 
     def __lt__(self, other: Self | int) -> Bit:
@@ -131,10 +107,10 @@ class Word:
         return lt(self._meet(other), self)
 
     def __le__(self, other: Self | int) -> Bit:
-        return ~lt(self._meet(other), self)
+        return ~(self > other)
 
     def __ge__(self, other: Self | int) -> Bit:
-        return ~lt(self, other)
+        return ~(self < other)
 
     def __eq__(self, other: Self | int) -> Bit:  # type: ignore[override]  # the answer is encrypted
         return eq(self, other)
@@ -238,23 +214,23 @@ def from_bits(bits: Sequence[bool], type_name: str) -> int:
 # --- arithmetic -------------------------------------------------------------------------------------------------------
 
 
-def add(a: W, b: W | int) -> W:
-    """The sum modulo 2^width."""
+def add(a: W, b: W | int, *, shape: AddShape = "ripple") -> W:
+    """The sum modulo 2^width. `octra.hfhe.shapes` tells which shape is faster where."""
     b = a._meet(b)
-    return a._like(arithmetic.total(_builder_of(a, b), a.literals, b.literals)[0], b)
+    return a._like(arithmetic.total(_builder_of(a, b), a.literals, b.literals, shape=shape)[0], b)
 
 
-def add_checked(a: W, b: W | int) -> tuple[W, Bit]:
+def add_checked(a: W, b: W | int, *, shape: AddShape = "ripple") -> tuple[W, Bit]:
     """The sum modulo 2^width and the carry out of the top bit."""
     b = a._meet(b)
-    bits, carry = arithmetic.total(_builder_of(a, b), a.literals, b.literals, carry_out=True)
+    bits, carry = arithmetic.total(_builder_of(a, b), a.literals, b.literals, carry_out=True, shape=shape)
     return a._like(bits, b), Bit(_common_builder(a, b), [carry])
 
 
-def sub(a: W, b: W | int) -> W:
+def sub(a: W, b: W | int, *, shape: AddShape = "ripple") -> W:
     """The difference modulo 2^width."""
     b = a._meet(b)
-    return a._like(arithmetic.difference(_builder_of(a, b), a.literals, b.literals), b)
+    return a._like(arithmetic.difference(_builder_of(a, b), a.literals, b.literals, shape=shape), b)
 
 
 def neg(a: W) -> W:
@@ -262,16 +238,28 @@ def neg(a: W) -> W:
     return sub(a.const(0), a)
 
 
-def mul(a: W, b: W | int) -> W:
+def mul(a: W, b: W | int, *, shape: MulShape = "rows") -> W:
     """The product modulo 2^width: about 1.5 width^2 bootstraps."""
     b = a._meet(b)
-    return a._like(arithmetic.product(_builder_of(a, b), a.literals, b.literals), b)
+    return a._like(arithmetic.product(_builder_of(a, b), a.literals, b.literals, shape=shape), b)
 
 
-def lt(a: W, b: W | int) -> Bit:
+def divide(a: W, b: W | int) -> tuple[W, W]:
+    """Quotient and remainder, rounded down as Python does; about 2 width^2 bootstraps.
+
+    Nothing can raise on an encrypted zero: unsigned, dividing by it gives all ones and `a`.
+    """
+    b = a._meet(b)
+    circuit = arithmetic.floor_divided if a.signed else arithmetic.divided
+    quotient, rest = circuit(_builder_of(a, b), a.literals, b.literals)
+    return a._like(quotient, b), a._like(rest, b)
+
+
+def lt(a: W, b: W | int, *, shape: AddShape = "ripple") -> Bit:
     """Is `a` less than `b`? Of signed types, by sign."""
     b = a._meet(b)
-    return Bit(_common_builder(a, b), [arithmetic.less(_builder_of(a, b), a.literals, b.literals, signed=a.signed)])
+    answer = arithmetic.less(_builder_of(a, b), a.literals, b.literals, signed=a.signed, shape=shape)
+    return Bit(_common_builder(a, b), [answer])
 
 
 def eq(a: W, b: W | int) -> Bit:
@@ -303,19 +291,6 @@ def maximum(a: W, b: W | int) -> W:
     return select(lt(a, b), b, a)
 
 
-def add_mod(a: W, b: W | int, modulus: int) -> W:
-    """The sum modulo a public number, of words that are below it (not checked)."""
-    total, carry = add_checked(a, b)
-    over = carry | ~lt(total, modulus)
-    return sub(total, _masked(a, modulus, over))
-
-
-def sub_mod(a: W, b: W | int, modulus: int) -> W:
-    """The difference modulo a public number, of words that are below it (not checked)."""
-    b = a._meet(b)
-    return add(sub(a, b), _masked(a, modulus, lt(a, b)))
-
-
 # --- bit by bit -------------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +314,11 @@ def and_xor(a: W, b: W | int, c: W | int) -> W:
     return _per_bit(Builder.andxor, a, b, c)
 
 
+def blend(mask: W, a: W | int, b: W | int) -> W:
+    """Bits of `a` where the mask has ones, of `b` elsewhere."""
+    return _per_bit(Builder.mux, mask, a, b)
+
+
 def seal(a: W) -> W:
     """The same word, every bit bootstrapped."""
     return _per_bit(Builder.seal, a)
@@ -347,6 +327,15 @@ def seal(a: W) -> W:
 def lut(table: int, *bits: Bit) -> Bit:
     """Any function of 1..6 bits: bit `sum bit_j << j` of `table`."""
     return Bit(_common_builder(*bits), [_builder_of(*bits).lut(table, [bit.literals[0] for bit in bits])])
+
+
+def look_up(table: Sequence[int], index: Word, kind: type[V]) -> V:
+    """The entry of a public table, one for each value of an encrypted index of at most 8 bits; as a word of `kind`."""
+    if index.width > INDEX_BITS_MAX or len(table) != 1 << index.width:
+        raise NotACircuit(f"a table of {len(table)} numbers for an index of {index.width} bits")
+    columns = zip(*(to_bits(entry, kind.type_name) for entry in table), strict=True)
+    builder = _builder_of(index)
+    return kind(index.builder, [arithmetic.looked_up(builder, index.literals, column) for column in columns])
 
 
 # --- moving bits ------------------------------------------------------------------------------------------------------
@@ -365,6 +354,11 @@ def shift_right(a: W, amount: int | Word) -> W:
 def rotate_left(a: W, amount: int | Word) -> W:
     """Bits that leave above enter below. An encrypted amount counts modulo the width."""
     return _shift(a, amount, lambda bits, by: bits[len(bits) - by :] + bits[: len(bits) - by])
+
+
+def rotate_right(a: W, amount: int | Word) -> W:
+    """Bits that leave below enter above. An encrypted amount counts modulo the width."""
+    return _shift(a, amount, lambda bits, by: bits[by:] + bits[:by])
 
 
 def cut(a: Word, low: int, high: int) -> Word:
@@ -407,12 +401,6 @@ def _per_bit(operation: Callable[..., Literal], first: W, *others: W | int) -> W
     builder = _builder_of(*met)
     columns = zip(*(word.literals for word in met), strict=True)
     return first._like([operation(builder, *column) for column in columns], *met)
-
-
-def _masked(a: W, value: int, condition: Bit) -> W:
-    """The public number where the condition is true, else 0: free, since a constant's bits only choose."""
-    bits = [condition.literals[0] if bit else FALSE for bit in to_bits(value, a.type_name)]
-    return type(a)(condition.builder, bits)
 
 
 def _shift(a: W, amount: int | Word, move: arithmetic.Move) -> W:

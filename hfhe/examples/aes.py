@@ -64,8 +64,8 @@ def _next_key(builder: Builder, words: list[list[Element]], number: int) -> list
     moved = [_s_box(builder, byte) for byte in (*last[1:], last[0])]
     moved[0] = _sum(moved[0], _constant(_round_constant(number)))
     following: list[list[Element]] = []
-    for word in words:
-        moved = [_settle(builder, _sum(*pair)) for pair in zip(word, moved, strict=True)]
+    for width, word in zip((3, 3, 3, 1), words, strict=True):  # only the last word enters S-boxes
+        moved = [_settle(builder, _sum(*pair), width) for pair in zip(word, moved, strict=True)]
         following.append(moved)
     return following
 
@@ -161,9 +161,9 @@ def _literal(builder: Builder, form: Form) -> Literal:
     return builder.xor(*sorted(form)) if form else FALSE
 
 
-def _settle(builder: Builder, element: Element) -> Element:
-    """The same bits as one literal each: later forms stay narrow."""
-    return tuple(frozenset([_literal(builder, form)]) for form in element)
+def _settle(builder: Builder, element: Element, width: int = 1) -> Element:
+    """The same bits, wider forms as one literal each: what is built on them stays narrow."""
+    return tuple(form if len(form) <= width else frozenset([_literal(builder, form)]) for form in element)
 
 
 def _bytes(bits: Sequence[Form]) -> list[Element]:
