@@ -18,6 +18,7 @@ from octra.node.localnet_seed import FAUCET_SEED, FIRST_HTTP_PORT, FIRST_P2P_POR
 
 if TYPE_CHECKING:
     from octra.node.localnet import LocalNetwork
+    from octra.node.p2p.address import PlaceKind
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="A whole network on this machine.")
 
@@ -26,7 +27,8 @@ _LIGHT = typer.Option(1, min=0, max=4, help="light nodes")
 _PARAMETERS = typer.Option("T", help="FHE parameter set of the network key: T, or TEST (fast, hides nothing)")
 _EPOCH = typer.Option(20, min=5, help="seconds of an epoch")
 _HTTP = typer.Option(FIRST_HTTP_PORT, help="HTTP port of the first node")
-_P2P = typer.Option(FIRST_P2P_PORT, help="libp2p port of the first node")
+_P2P = typer.Option(FIRST_P2P_PORT, help="port of the first node for other nodes")
+_TRANSPORT = typer.Option("libp2p", help="how nodes reach each other: libp2p, or tls (a fraction of the work)")
 
 
 @app.callback()
@@ -38,6 +40,7 @@ def localnet(
     epoch: int = _EPOCH,
     http_port: int = _HTTP,
     p2p_port: int = _P2P,
+    transport: str = _TRANSPORT,
     fresh: bool = typer.Option(False, "--fresh", help="forget the network of last time"),
 ) -> Answer | None:
     """Start a local network (or last time's again) and keep it until Ctrl-C or SIGTERM."""
@@ -54,7 +57,14 @@ def localnet(
         network = LocalNetwork.load(directory)
     else:
         plan = founding.Plan(
-            directory, nodes, light, _known(parameters), epoch * 1000, p2p_port=p2p_port, http_port=http_port
+            directory,
+            nodes,
+            light,
+            _known(parameters),
+            epoch * 1000,
+            p2p_port=p2p_port,
+            http_port=http_port,
+            transport=_transport(transport),
         )
         network = LocalNetwork.found(plan, FAUCET_SEED, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it leaves no node behind either
@@ -80,6 +90,7 @@ def init(
     epoch: int = _EPOCH,
     http_port: int = _HTTP,
     p2p_port: int = _P2P,
+    transport: str = _TRANSPORT,
     hosts: str = typer.Option("", help="IPv4 addresses of the nodes, comma separated; default: all on loopback"),
 ) -> Answer:
     """Only write the directories of a network; start each with `octra node start --home OUT/nodeN`."""
@@ -95,7 +106,15 @@ def init(
     if addresses and len(addresses) != nodes + light:
         raise CommandFailed(1002, f"--hosts names {len(addresses)} addresses for {nodes + light} nodes")
     plan = founding.Plan(
-        out, nodes, light, _known(parameters), epoch * 1000, p2p_port=p2p_port, http_port=http_port, hosts=addresses
+        out,
+        nodes,
+        light,
+        _known(parameters),
+        epoch * 1000,
+        p2p_port=p2p_port,
+        http_port=http_port,
+        transport=_transport(transport),
+        hosts=addresses,
     )
     network = LocalNetwork.found(plan, FAUCET_SEED, say)
     names = [place.name for place in network.places]
@@ -106,6 +125,14 @@ def _known(parameters: str) -> str:
     if parameters.upper() not in ("T", "TEST"):
         raise CommandFailed(1002, "--parameters is T or TEST")
     return parameters.upper()
+
+
+def _transport(name: str) -> PlaceKind:
+    from octra.node.p2p.address import PlaceKind
+
+    if name not in (PlaceKind.LIBP2P.value, PlaceKind.TLS.value):
+        raise CommandFailed(1002, "--transport is libp2p or tls")
+    return PlaceKind(name)
 
 
 def _announce(network: LocalNetwork) -> None:

@@ -27,13 +27,17 @@ from octra.node.board import Board
 from octra.node.clock import LoopClock
 from octra.node.facade import FullNode
 from octra.node.gate import Gate
+from octra.node.p2p.address import PlaceKind, parse_place
+from octra.node.p2p.carrier import Carrier
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity, Status
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.hello import Role as WireRole
+from octra.node.p2p.joined import JoinedCarrier
 from octra.node.p2p.messages import MempoolMessage, OrderingMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
+from octra.node.p2p.tls import TlsCarrier
 from octra.node.parts import Facts, Parts, Stores
 from octra.node.serving import serving
 from octra.primitives import NodeId
@@ -163,18 +167,30 @@ def identity_of(facts: Facts, status: Callable[[], Status] = Status) -> Identity
 
 @contextlib.asynccontextmanager
 async def network(facts: Facts, identity: Identity, supervisor: Supervisor, gate: Gate) -> AsyncIterator[Router]:
-    """The router over libp2p. Started by the caller once the actors run; stopped here."""
-    from octra.node.p2p.libp2p import Libp2pCarrier
-
+    """The router over the carriers of the settings. Started by the caller once the actors run; stopped here."""
     log = supervisor.log
-    carrier = Libp2pCarrier(facts.keys.node, facts.config.p2p.listen)
-    endpoint = Endpoint(identity, carrier, supervisor.clock, log, admit=gate.admit)
+    endpoint = Endpoint(identity, carrier_of(facts), supervisor.clock, log, admit=gate.admit)
     gate.close = endpoint.close
     router = Router(endpoint, supervisor.clock, log, blame=gate.blame_peer, classify=gate.classify)
     try:
         yield router
     finally:
         await router.stop()
+
+
+def carrier_of(facts: Facts) -> Carrier:
+    """What the addresses of the settings need: libp2p, TLS, or both. Raises `InvalidPlace`."""
+    settings = facts.config.p2p
+    listen = {kind: tuple(at for at in settings.listen if parse_place(at).kind is kind) for kind in PlaceKind}
+    kinds = {parse_place(address).kind for address in (*settings.listen, *settings.bootstrap)}
+    carriers: list[Carrier] = []
+    if PlaceKind.TLS in kinds:
+        carriers.append(TlsCarrier(facts.keys.node_id, listen[PlaceKind.TLS]))
+    if PlaceKind.LIBP2P in kinds:
+        from octra.node.p2p.libp2p import Libp2pCarrier  # 30 MB and half a second, for those who use it
+
+        carriers.append(Libp2pCarrier(facts.keys.node, listen[PlaceKind.LIBP2P]))
+    return carriers[0] if len(carriers) == 1 else JoinedCarrier(carriers)
 
 
 @contextlib.asynccontextmanager

@@ -20,8 +20,8 @@ from octra.hfhe import params, wire
 from octra.hfhe.threshold import dealer
 from octra.node import config, home
 from octra.node.localnet_seed import FIRST_HTTP_PORT, FIRST_P2P_PORT
-from octra.node.p2p.address import peer_id
-from octra.primitives import UNITS_PER_OCT, Address, address_of
+from octra.node.p2p.address import Place, PlaceKind
+from octra.primitives import UNITS_PER_OCT, Address, NodeId, address_of
 
 ACCOUNT_UNITS = 10_000 * UNITS_PER_OCT
 FAUCET_UNITS = 1_000_000 * UNITS_PER_OCT
@@ -40,11 +40,16 @@ class Plan:
     p2p_port: int = FIRST_P2P_PORT  # of the first node; the others follow
     http_port: int = FIRST_HTTP_PORT
     accounts: tuple[Address, ...] = ()  # that own something at height 0, beside the faucet
+    transport: PlaceKind = PlaceKind.LIBP2P
     hosts: tuple[str, ...] = ()  # IPv4 address of each node; empty: all on this machine's loopback
 
     def host(self, number: int) -> str:
         """Where node `number` listens."""
         return self.hosts[number] if self.hosts else "127.0.0.1"
+
+    def listen(self, number: int, node_id: NodeId | None = None) -> str:
+        """The address at which others reach node `number`."""
+        return str(Place(self.transport, self.host(number), self.p2p_port + number, node_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = pr
     plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (plan.directory / EVALUATION_FILE).write_bytes(evaluation)
 
-    first = f"/ip4/{plan.host(0)}/tcp/{plan.p2p_port}/p2p/{peer_id(node_keys[0].node_id)}"
+    first = plan.listen(0, node_keys[0].node_id)
     places: list[NodePlace] = []
     for number in range(plan.validators + plan.light):
         validator = number < plan.validators
@@ -139,7 +144,7 @@ def _write_node(
 ) -> None:
     settings = config.Config(
         node=config.NodeSection(role=place.role),
-        p2p=config.P2PSection(listen=(f"/ip4/{plan.host(number)}/tcp/{plan.p2p_port + number}",), bootstrap=bootstrap),
+        p2p=config.P2PSection(listen=(plan.listen(number),), bootstrap=bootstrap),
         http=config.HttpSection(listen=place.http, public=bool(plan.hosts)),
         fhe=config.FheSection(evaluator=place.role is not config.Role.LIGHT, evaluation_key=f"../{EVALUATION_FILE}"),
     )

@@ -1,1 +1,1 @@
-"""Links between nodes: frames, handshake and flow control over carriers of bytes (libp2p, memory)."""
+"""Links between nodes: frames, handshake and flow control over carriers of bytes (libp2p, TLS, memory)."""

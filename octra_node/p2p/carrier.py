@@ -57,7 +57,7 @@ Dialled = Callable[[Connection | DialFailure], Reader | None]  # answers a Reade
 
 
 class Carrier(Protocol):
-    """One way to reach hosts: libp2p, memory, later TLS."""
+    """One way to reach hosts: libp2p, TLS, memory."""
 
     async def start(self, accept: Accept) -> None:
         """Listen; raises `PortTaken`."""

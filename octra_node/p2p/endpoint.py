@@ -267,7 +267,7 @@ class Endpoint:
         """A second link of a peer replaces the first only if the first no longer answers."""
         asked_ms = self._clock.monotonic_ms()
         older.ping()
-        while older.state is LinkState.UP and not older.heard_since(asked_ms):
+        while older.state is LinkState.UP and not older.heard_since_ping:
             if self._clock.monotonic_ms() >= asked_ms + CHALLENGE_MS:
                 older.end(DownReason.SILENT)
                 break

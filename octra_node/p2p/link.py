@@ -88,6 +88,7 @@ class Link:
         self._heard_ms = now_ms
         self._ping_due_ms = now_ms + PING_MS
         self._ping_sent: tuple[int, int] | None = None  # nonce, time
+        self.heard_since_ping = False
         self._ping_nonce = 0
         self._ping_allowance = PINGS_BURST
         self._ping_refill_ms = now_ms
@@ -167,14 +168,11 @@ class Link:
             self._write_control(control_frame(announcement))
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask for a sign of life; `heard_since_ping` tells when there was one."""
+        self.heard_since_ping = False  # no time is compared: an answer may come within the same millisecond
         self._ping_nonce += 1
         self._ping_sent = (self._ping_nonce, self._owner.now_ms())
         self._write_control(control_frame(Ping(self._ping_nonce)))
-
-    def heard_since(self, ms: int) -> bool:
-        """Has anything arrived after this moment?"""
-        return self._heard_ms > ms
 
     def tick(self) -> None:
         """Look at the time: handshake deadline, pings, silence."""
@@ -204,6 +202,7 @@ class Link:
         if self.state is LinkState.DOWN:
             return
         self._heard_ms = self._owner.now_ms()
+        self.heard_since_ping = True
         try:
             self._receive(lane, data)
         except HandshakeRefused as refusal:

@@ -1,4 +1,4 @@
-"""The worlds in which every law of a transport is tested: memory, troubled memory (virtual time), and libp2p."""
+"""The worlds in which every law of a transport is tested: memory, troubled memory (virtual time), TLS and libp2p."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from octra.node.p2p.faulty import Faults, FaultyCarrier
 from octra.node.p2p.handshake import Identity
 from octra.node.p2p.joined import JoinedCarrier
 from octra.node.p2p.memory import MemoryNetwork, uniform
+from octra.node.p2p.tls import TlsCarrier
 from octra.node.p2p.transport import DialFailed, Lane, LinkDown, LinkUp, Received, TransportEvent, cost
 from octra.primitives import NodeId
 
@@ -99,9 +100,15 @@ class World:
 
     def __init__(self, adapter: str) -> None:
         self.adapter = adapter
+        self.sockets = adapter in ("libp2p", "tls")
         self.nodes: list[Node] = []
         self.clock = LoopClock(1_700_000_000_000)
         self._network = MemoryNetwork(seed=7, delay=uniform(0.005, 0.05))
+
+    @property
+    def anywhere(self) -> str:
+        """A place to listen at that nobody else has."""
+        return {"libp2p": "/ip4/127.0.0.1/tcp/0", "tls": "/ip4/127.0.0.1/tcp/0/tls"}.get(self.adapter, "/memory/77")
 
     def run(self, scenario: Callable[[World], Awaitable[None]]) -> None:
         async def whole() -> None:
@@ -113,7 +120,7 @@ class World:
             others = asyncio.all_tasks() - {asyncio.current_task()}
             assert not others, "a stopped endpoint leaves no task behind"
 
-        if self.adapter == "libp2p":
+        if self.sockets:
             asyncio.run(whole())
         else:
             _loop.simulate(whole())
@@ -145,7 +152,7 @@ class World:
         await until(lambda: one.all(LinkUp) and other.all(LinkUp))
 
     def _carrier(self, number: int, identity: Identity, listen: str | None) -> Carrier:
-        if self.adapter != "libp2p":
+        if not self.sockets:
             host = int(listen.split("/")[2]) if listen else number
             memory = self._network.carrier(host, identity.node_id)
             if self.adapter == "memory":
@@ -154,13 +161,15 @@ class World:
             faults.latency(None, 20, 15)
             faults.bandwidth(None, 20_000_000)
             return FaultyCarrier(JoinedCarrier([memory]), faults)
+        place = listen.split("/p2p/")[0] if listen else self.anywhere
+        if self.adapter == "tls":
+            return TlsCarrier(identity.node_id, (place,))
         from octra.node.p2p.libp2p import Libp2pCarrier
 
-        place = listen.split("/p2p/")[0] if listen else "/ip4/127.0.0.1/tcp/0"
         return Libp2pCarrier(identity.key, (place,))
 
 
-@pytest.fixture(params=["memory", "troubled", "libp2p"])
+@pytest.fixture(params=["memory", "troubled", "tls", "libp2p"])
 def world(request: pytest.FixtureRequest) -> World:
     """One of the worlds."""
     return World(request.param)

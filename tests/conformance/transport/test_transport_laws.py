@@ -263,8 +263,7 @@ def test_a_restarted_peer_links_again_at_the_same_address(world: World) -> None:
 def test_a_second_living_process_with_the_same_key_is_refused(world: World) -> None:
     async def scenario(world: World) -> None:
         one, other = await world.pair()
-        place = "/ip4/127.0.0.1/tcp/0" if world.adapter == "libp2p" else "/memory/77"
-        twin = await world.node(2, listen=place)
+        twin = await world.node(2, listen=world.anywhere)
         twin.dial(one)
         await world.until(lambda: twin.all(DialFailed))
         assert twin.all(DialFailed)[0].error.reason is DownReason.DUPLICATE_IDENTITY
