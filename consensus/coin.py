@@ -16,6 +16,16 @@ def coin_message(anchor: bytes, round: int) -> bytes:
     return b"octra.coin" + anchor + round.to_bytes(4, "little")
 
 
+def beacon_message(anchor: bytes) -> bytes:
+    """What the beacon shares of an epoch sign: one message, so nobody can steer the beacon."""
+    return b"octra.beacon" + anchor
+
+
+def beacon_value(signature: bytes) -> bytes:
+    """The 32 random bytes that everything drawn at the close of an epoch follows from."""
+    return H("octra.beacon", signature)
+
+
 def share_round(vertex_round: int) -> int:
     """The round whose coin a vertex of `vertex_round` helps to reveal; below 1 it carries no share."""
     return vertex_round - limits.DECIDE_DEPTH

@@ -89,6 +89,14 @@ class InvalidCertificate(InvalidInput):
         self.reason = reason
 
 
+class InvalidDealing(InvalidInput):
+    """A dealing of the coin does not fit the committee it is for."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"invalid coin dealing: {reason}")
+        self.reason = reason
+
+
 class InvalidCheckpoint(InvalidInput):
     """A checkpoint is not signed by more than two thirds of the registered validators."""
 

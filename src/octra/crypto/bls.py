@@ -78,6 +78,15 @@ def verify_possession(public: bytes, proof: bytes) -> bool:
     return _verify(public, proof, public, _POP_DST)
 
 
+def is_key(public: bytes) -> bool:
+    """Is it a point that can be a key?"""
+    try:
+        _g2(public)
+    except InvalidPoint:
+        return False
+    return True
+
+
 def aggregate(signatures: Sequence[bytes]) -> bytes:
     """Sum of signatures; raises `InvalidPoint`."""
     assert signatures
