@@ -128,10 +128,11 @@ def wait(tx_id: str, patience_s: float, level: str = "certified") -> Transaction
     """The transaction with its effect; raises its failure, or exit 7 when it is not final in time."""
     started = time.monotonic()
     report = _reporter(started)
+    stage_level = "ordered"  # first, so that the line on the terminal moves; then what was asked for
     while (left := patience_s - (time.monotonic() - started)) > 0:
         asked = time.monotonic()
         try:
-            found = network.wait(tx_id, level, min(_POLL_S, left))
+            found = network.wait(tx_id, stage_level, min(_POLL_S, left))
         except client.NoNode:  # it may come back; the transaction is on its way in any case
             stage = "the node does not answer"
         else:
@@ -141,6 +142,8 @@ def wait(tx_id: str, patience_s: float, level: str = "certified") -> Transaction
             if found.done and network.reached(found, level):
                 report("")
                 return found
+            if network.reached(found, stage_level):
+                stage_level = level
             stage = f"ordered at height {found.height}, evaluators are at work" if found.height else "on its way"
         report(stage)
         if time.monotonic() - asked < 0.2:  # an answer at once is no news: do not spin

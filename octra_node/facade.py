@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from octra import __version__
 from octra.circles import gateway
+from octra.codec import decode
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import keys
 from octra.consensus.ledger.circle_ops import read_asset
 from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ledger.receipts import Settlement
 from octra.consensus.ledger.records import CircleRecord
 from octra.consensus.ledger.state import load
 from octra.consensus.ports import Argument, CallContext, CallOutcome, CircleCall
@@ -28,7 +30,8 @@ from octra.node.p2p.hello import Role as WireRole
 from octra.node.parts import Parts
 from octra.node.rpc.facts import Fate, Level, NetworkFacts, NodeFacts, StatusFacts
 from octra.node.rpc.reading import StoredView
-from octra.storage.blocks import CertificateKind
+from octra.storage.blocks import CertificateKind, TxStatus
+from octra.storage.kv import Family
 from octra.storage.space import Space, check
 
 SUBMIT_MS = 10_000
@@ -183,8 +186,13 @@ class FullNode:
         place = self._parts.stores.blocks.transaction_place(tx_id)
         if place is None:
             return False
-        marks = {Level.CERTIFIED: board.certified, Level.CHECKPOINTED: board.checkpointed}
-        return place.height <= marks.get(level, place.height)
+        if level is Level.ORDERED:
+            return True
+        if place.status is TxStatus.PENDING:
+            return False  # its work on ciphertexts is part of it: final means settled
+        settlement = self._parts.stores.kv.get(Family.SETTLEMENT, tx_id)
+        height = place.height if settlement is None else decode(settlement, Settlement).height
+        return height <= (board.certified if level is Level.CERTIFIED else board.checkpointed)
 
     async def circle_view(self, circle: bytes, method: str, arguments: tuple[Argument, ...]) -> CallOutcome:
         """Run a view in the executor's own view lane; waits for another process, so in a thread."""

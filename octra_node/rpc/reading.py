@@ -294,14 +294,15 @@ class StoredView:
     def _executed(self, unchecked: Unchecked, receipt: Receipt) -> TransactionFacts:
         block = self.block(receipt.height)
         data = self._rows.get(Family.SETTLEMENT, receipt.tx)
+        settlement = None if data is None else decode(data, Settlement)
         return transaction_facts(
             unchecked,
-            level=self.level_of(receipt.height),
+            level=self.level_of(receipt.height if settlement is None else settlement.height),
             height=receipt.height,
             epoch=None if block is None else block.epoch,
             time_ms=None if block is None else block.time_ms,
             receipt=receipt,
-            settlement=None if data is None else decode(data, Settlement),
+            settlement=settlement,
         )
 
 

@@ -121,11 +121,10 @@ async def submit(facade: NodeFacade, item: bytes) -> tuple[bytes, Unchecked]:
 
 
 async def wait(facade: NodeFacade, tx_id: bytes, level: Level, timeout_s: float) -> TransactionFacts | None:
-    """The transaction once it has reached the level; `None` when the time is over before."""
-    if not await facade.wait(tx_id, level, min(timeout_s, WAIT_S_MAX)):
-        return None
+    """The transaction at the level; when the time is over, however far it has come, or `None` outside all blocks."""
+    reached = await facade.wait(tx_id, level, min(timeout_s, WAIT_S_MAX))
     with facade.view() as view:
-        return transaction(facade, view, tx_id)
+        return transaction(facade, view, tx_id) if reached else view.transaction(tx_id)
 
 
 @dataclass(frozen=True, slots=True)
