@@ -27,6 +27,7 @@ from octra.storage.kv import Batch
 
 DAG_EPOCH = 0
 BATCH_MS = 40  # a transaction waits at most so long for company
+SEAT_BATCH_MS = 2  # a seat's answer is what a whole transfer waits for, and its company comes at once
 BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
 FETCH_MS = 2_000
 OWN_OPEN_MAX = 64  # own batches without a block; more would only wait in the DAG
@@ -59,7 +60,7 @@ class MempoolActor:
         self._asked: set[bytes] = set()
         self._verdicts: OrderedDict[bytes, int | None] = OrderedDict()
         self._sequence = 0
-        self._tick_set = False
+        self._tick_ms: int | None = None  # when the next batch is due
 
     async def start(self, context: Context) -> None:
         """Bring back own batches that no block has executed: their transactions were acknowledged."""
@@ -96,7 +97,7 @@ class MempoolActor:
             case Submit():
                 self._submit(message)
             case BatchTick():
-                self._tick_set = False
+                self._tick_ms = None
                 self._make_batches()
             case WantCheck(id):
                 self._check(id)
@@ -130,7 +131,7 @@ class MempoolActor:
             return
         self._add(message.item)
         self._waiting.append((message, unchecked.id))
-        self._schedule()
+        self._schedule(SEAT_BATCH_MS if unchecked.content.op.node_op else BATCH_MS)
 
     def _add(self, item: bytes) -> Transaction:
         """Admit to the pool; raises the rule that forbids it."""
@@ -155,10 +156,11 @@ class MempoolActor:
 
     # --- own batches ---
 
-    def _schedule(self) -> None:
-        if not self._tick_set:
-            self._tick_set = True
-            self._context.timer(self._context.clock.monotonic_ms() + BATCH_MS, BatchTick())
+    def _schedule(self, within_ms: int = BATCH_MS) -> None:
+        due_ms = self._context.clock.monotonic_ms() + within_ms
+        if self._tick_ms is None or due_ms < self._tick_ms:
+            self._tick_ms = due_ms
+            self._context.timer(due_ms, BatchTick())
 
     def _make_batches(self) -> None:
         seat = self._facts.seat

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from octra.codec import decode, encode
+from octra.codec import encode
 from octra.consensus.ledger import ops, seat
 from octra.consensus.ledger.duties import (
     CheckDealing,
@@ -32,6 +32,7 @@ from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
 from octra.hfhe.threshold.shares import SeatShare
 from octra.node import home
+from octra.node.actors.joint import JointRuns
 from octra.node.actors.messages import Committed, EpochBegan, RootCertified, Submit
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
 from octra.node.actors.workers import ProcessWorkers
@@ -40,7 +41,7 @@ from octra.node.evaluation import (
     EvaluateTask,
     KeyPlace,
     ReencodeTask,
-    evaluate_job,
+    prepare_key,
     reencode_value,
     rows_of,
 )
@@ -112,9 +113,22 @@ class SeatActor:
             localnet=facts.genesis.is_localnet,
             threads=facts.config.fhe.workers,
         )
+        self._runs = JointRuns(self._workers, self._key, context.spawn)
         head = self._stores.state.head
         self._height = head.height if head else 0
+        if facts.seat is not None and (facts.config.fhe.evaluator or self._secrets is not None):
+            context.spawn(self._prepare())
         self._look()
+
+    async def _prepare(self) -> None:
+        """Have the key ready before the first job needs it: seconds that its sender would wait for."""
+        started_ms = self._context.clock.monotonic_ms()
+        try:
+            await self._workers.run(prepare_key, encode(self._key))
+        except Unavailable:
+            return  # the first job will start another process
+        took_ms = self._context.clock.monotonic_ms() - started_ms
+        self._context.log.info("evaluation key ready", ms=took_ms)
 
     async def stop(self, deadline_ms: int) -> None:
         """End the evaluating process; what it computed for nothing is computed again."""
@@ -212,9 +226,9 @@ class SeatActor:
         if known is not None:
             return known
         operands = tuple([await self._operand(one) for one in duty.inputs])
-        task = EvaluateTask(self._key, duty.circuit, operands, duty.job, self._facts.keys.node_id)
+        task = EvaluateTask(duty.circuit, operands, duty.job, self._facts.keys.node_id)
         started_ms = self._context.clock.monotonic_ms()
-        done = decode(await self._workers.run(evaluate_job, encode(task)), Evaluated)
+        done = await self._runs.evaluate(task)
         rows = Batch()
         for output in done.outputs:
             rows.put(Family.BLOB, ciphertext_digest(output), output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from octra.errors import Unavailable
+
+NICENESS = 5  # of a worker: where cores are few, agreeing on blocks goes before computing on ciphertexts
 
 Work = Callable[[bytes], bytes]  # a plain function at module level: another process imports it by name
 
@@ -50,7 +53,7 @@ class ProcessWorkers:
         if self._pool is None:
             # Spawn: a forked child would share our threads' locks and open stores.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, context, initializer=_end_with_parent)
+            self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin)
         pool = self._pool
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work, task)
@@ -66,7 +69,8 @@ class ProcessWorkers:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def _begin() -> None:
     """A killed node leaves no worker behind: without this a worker waits for tasks for ever."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    os.nice(NICENESS)
