@@ -1,16 +1,37 @@
-"""What a file of the `octra fhe` commands is, by its content."""
+"""`octra fhe inspect`: what a file is, by its content."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from octra import keystore
+from octra.cli import fhe_circuits
+from octra.cli.fhe_circuits import cost, security_bits, shown
+from octra.cli.fhe_files import read, size_text
+from octra.cli.output import Answer, table
 from octra.errors import OctraError
-from octra.hfhe import wire
+from octra.hfhe import params, wire
+from octra.hfhe.bitstream import packed_size
 from octra.hfhe.encrypted import decode_words
+from octra.hfhe.params import Q_BITS
+from octra.hfhe.planner import make_plan
 
 _ANY = wire.Gate(allow_insecure=True)  # looking is harmless
+WORDS_SHOWN = 16
 
 
-def describe(data: bytes) -> dict[str, object] | None:
+def inspect(file: str) -> Answer:
+    """The facts of a key, ciphertext or circuit."""
+    in_file = ".py:" not in file and not fhe_circuits.is_example(file)
+    data = read(file) if in_file else b""
+    facts = describe(data) or _circuit(file)
+    if in_file:
+        facts["bytes"] = len(data)
+    rows = [[name.replace("_", " "), shown(value)] for name, value in facts.items()]
+    return Answer({"file": file, **facts}, table(rows, [file, ""]))
+
+
+def describe(data: bytes) -> dict[str, Any] | None:  # JSON values
     """Facts about a key or ciphertext file, or None for anything else."""
     for reader in (_key_file, _words, _public_key, _evaluation_key):
         try:
@@ -20,31 +41,61 @@ def describe(data: bytes) -> dict[str, object] | None:
     return None
 
 
-def _key_file(data: bytes) -> dict[str, object]:
+def _key_file(data: bytes) -> dict[str, Any]:
     header = keystore.read_header(data)
-    return {"kind": f"key file ({header.kind})", "name": header.name, "key_id": header.public_key.hex(),
-            "created": header.created_at}  # fmt: skip
+    return {
+        "kind": f"key file ({header.kind})",
+        "name": header.name,
+        "key_id": header.public_key.hex(),
+        "created": header.created_at,
+    }
 
 
-def _words(data: bytes) -> dict[str, object]:
+def _words(data: bytes) -> dict[str, Any]:
     words = decode_words(data, _ANY)
-    listed = " ".join(f"{name}:{kind}" for name, kind in zip(words.names[:16], words.types[:16], strict=True))
+    listed = " ".join(
+        f"{name}:{kind}" for name, kind in zip(words.names[:WORDS_SHOWN], words.types[:WORDS_SHOWN], strict=True)
+    )
+    bits = sum(part.count for part in words.packed)
     return {
         "kind": "ciphertext",
         "set": words.params.name,
         "key_id": words.key_id.hex(),
         "words": len(words.types),
-        "types": listed + (" ..." if len(words.types) > 16 else ""),
-        "bits": sum(part.count for part in words.packed),
+        "types": listed + (" ..." if len(words.types) > WORDS_SHOWN else ""),
+        "bits": bits,
         "ciphertexts": len(words.packed),
+        "bytes_per_bit": round(len(data) / bits, 1),
     }
 
 
-def _public_key(data: bytes) -> dict[str, object]:
+def _public_key(data: bytes) -> dict[str, Any]:
     public = wire.decode_public_key(data, _ANY)
     return {"kind": "public key", "set": public.params.name, "key_id": public.key_id.hex()}
 
 
-def _evaluation_key(data: bytes) -> dict[str, object]:
+def _evaluation_key(data: bytes) -> dict[str, Any]:
     key = wire.decode_evaluation_key(data, _ANY)
-    return {"kind": "evaluation key", "set": key.params.name, "key_id": key.key_id.hex()}
+    return {
+        "kind": "evaluation key",
+        "set": key.params.name,
+        "key_id": key.key_id.hex(),
+        "bootstrapping_part": size_text(packed_size(key.bootstrap.size, Q_BITS)),
+        "switching_part": size_text(packed_size(key.switch.size, key.params.switch_log)),
+        "packing_part": size_text(0 if key.packing is None else packed_size(key.packing.size, Q_BITS)),
+    }
+
+
+def _circuit(file: str) -> dict[str, Any]:
+    graph = fhe_circuits.load(file)
+    plan = make_plan(graph, params.S, security_bits(params.S))
+    inputs = " ".join(f"{word.name}:{word.type}" for word in graph.inputs)
+    outputs = " ".join(f"{word.name}:{word.type}" for word in graph.outputs)
+    return {
+        "kind": "circuit",
+        "name": graph.name,
+        "inputs": inputs,
+        "outputs": outputs,
+        "operations": len(graph.nodes),
+        **cost(plan, params.S),
+    }

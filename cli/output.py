@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,23 +128,23 @@ def paint_error(text: str) -> str:
     return f"\033[31m{text}\033[0m" if sys.stderr.isatty() and not settings.current.no_color else text
 
 
-def progress(label: str, total: int) -> Callable[[int], None]:
-    """A bar on stderr for `total` steps; call the result with the number done. Silent without a terminal."""
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr for `total` steps, gone when done; call what it gives with the number of steps done.
+
+    Silent without a terminal, and with --quiet or --json.
+    """
     if settings.current.json or settings.current.quiet or not sys.stderr.isatty():
-        return lambda done: None
-    started = time.monotonic()
+        yield lambda done: None
+        return
+    from rich.console import Console  # costs as much as all other imports of a command
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    def show(done: int) -> None:
-        elapsed = time.monotonic() - started
-        if elapsed < 0.5:
-            return
-        filled = 30 * done // max(total, 1)
-        left = elapsed / done * (total - done) if done else 0
-        end = "\n" if done >= total else ""
-        print(f"\r{label} [{'#' * filled}{'.' * (30 - filled)}] {done}/{total}  {left:4.0f} s left", end=end,
-              file=sys.stderr, flush=True)  # fmt: skip
-
-    return show
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, no_color=settings.current.no_color)
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(label, total=total)
+        yield lambda done: bars.update(task, completed=done)
 
 
 def _print_envelope(command: str, ok: bool, data: object, error: object, warnings: list[str]) -> None:

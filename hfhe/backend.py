@@ -66,6 +66,19 @@ def choose(name: str | None = None) -> Backend:
     return _checked(name or os.environ.get("OCTRA_KERNEL") or "")
 
 
+def why_slow(chosen: Backend) -> str | None:
+    """Why `chosen` is NumPy rather than the compiled kernel, for a notice; None where a kernel runs."""
+    if chosen.name != "numpy":
+        return None
+    from octra.hfhe.backend_native import NativeBackend
+
+    try:
+        NativeBackend("portable")
+    except BackendUnavailable as error:
+        return error.reason
+    return "OCTRA_KERNEL asks for NumPy" if os.environ.get("OCTRA_KERNEL") else "not asked for"
+
+
 @lru_cache(maxsize=8)
 def _checked(name: str) -> Backend:
     from octra.hfhe import backend_native, selftest  # these import this module for the protocol

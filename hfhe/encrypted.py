@@ -23,9 +23,9 @@ from octra.hfhe.bootstrap import packed, unpack
 from octra.hfhe.builder import merge_inputs
 from octra.hfhe.ciphertext import PackedBits, U32Array
 from octra.hfhe.encrypt import NoiseReport, decrypt_packed, encrypt_packed, trivial_bits
-from octra.hfhe.errors import UnsupportedVersion, WrongKey
+from octra.hfhe.errors import MalformedCiphertext, UnsupportedVersion, WrongKey
 from octra.hfhe.execute import Completed, Executor, Job
-from octra.hfhe.hypergraph import Graph, bits_of_type
+from octra.hfhe.hypergraph import NAME, Graph, bits_of_type
 from octra.hfhe.keys import PublicKey, SecretKey
 from octra.hfhe.params import ParameterSet
 from octra.hfhe.plan import Plan
@@ -97,20 +97,25 @@ class EncryptedWords:
 
 
 def decode_words(data: bytes, gate: wire.Gate = wire.ANY_SECURE) -> EncryptedWords:
-    """Checked words of a ciphertext file."""
+    """Checked words of a ciphertext file; raises `MalformedCiphertext`, and what `wire.decode_packed` raises."""
     if len(data) > BYTES_MAX:
-        raise Malformed("encrypted words", f"{len(data)} bytes, at most {BYTES_MAX}")
-    frame = codec.decode(data, _Frame, "encrypted words")
+        raise MalformedCiphertext("file", f"{len(data)} bytes, at most {BYTES_MAX}")
+    try:
+        frame = codec.decode(data, _Frame)
+        total = sum(bits_of_type(kind) for kind in frame.types)
+    except Malformed as error:
+        raise MalformedCiphertext("file", error.reason) from error
     if frame.kind != KIND:
-        raise Malformed("encrypted words", "this is another kind of file")
+        raise MalformedCiphertext("file", "this is another kind of file")
     if frame.version != VERSION:
         raise UnsupportedVersion("encrypted words", VERSION, frame.version)
     if not 1 <= len(frame.types) <= WORDS_MAX or len(frame.names) != len(frame.types):
-        raise Malformed("encrypted words", f"1 to {WORDS_MAX} words with one name each")
+        raise MalformedCiphertext("types", f"expected 1 to {WORDS_MAX} words with one name each")
+    if not all(NAME.fullmatch(name) for name in frame.names):
+        raise MalformedCiphertext("names", "a name is lower-case letters, digits and _")
     parts = tuple(wire.decode_packed(part, gate) for part in frame.packed)
-    total = sum(bits_of_type(kind) for kind in frame.types)
     if not parts or [part.count for part in parts] != _chunk_sizes(total, parts[0].params.N):
-        raise Malformed("encrypted words", "the ciphertexts do not hold the bits that the types need")
+        raise MalformedCiphertext("packed", "the ciphertexts do not hold the bits that the types need")
     for part in parts:
         if part.key_id != parts[0].key_id or part.params is not parts[0].params:
             raise WrongKey(parts[0].key_id, part.key_id)
@@ -144,6 +149,12 @@ class Keyed(Protocol):
 
     @property
     def public(self) -> PublicKey: ...
+
+
+class Packer(Protocol):
+    """Whatever packs bits under a key: a backend, or a cluster."""
+
+    def pack(self, key: PreparedKey, bits: U32Array) -> U32Array: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,12 +231,12 @@ def run_circuit(
     return CircuitRun(pack_outputs(backend, key, plan, result.outputs), plan)
 
 
-def pack_outputs(backend: Backend, key: PreparedKey, plan: Plan, outputs: U32Array) -> EncryptedWords:
+def pack_outputs(packer: Packer, key: Keyed, plan: Plan, outputs: U32Array) -> EncryptedWords:
     """The output words of one job, packed together in order."""
     parts, position = [], 0
     for size in _chunk_sizes(len(outputs), key.params.N):
         chunk = outputs[position : position + size]
-        parts.append(packed(key, backend.pack(key, chunk), size))
+        parts.append(packed(key, packer.pack(key, chunk), size))
         position += size
     words = plan.graph.outputs
     return EncryptedWords(tuple(word.name for word in words), tuple(word.type for word in words), tuple(parts))

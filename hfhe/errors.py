@@ -8,6 +8,8 @@ from octra.errors import Corrupt, InvalidInput, Unavailable
 class InsecureParameters(InvalidInput):
     """The set offers no security for users; only tests, benchmarks and local networks may ask for it by a switch."""
 
+    oct_code = 8006
+
     def __init__(self, name: str) -> None:
         super().__init__(f"parameter set {name} is insecure: it is refused unless insecure sets are allowed")
         self.name = name
@@ -31,6 +33,8 @@ class NoSuchBudget(InvalidInput):
 class UnsupportedVersion(InvalidInput):
     """The object is of a version that this software does not read."""
 
+    oct_code = 8011
+
     def __init__(self, what: str, expected: int, got: int) -> None:
         super().__init__(f"{what}: version {got}, expected {expected}")
         self.what, self.expected, self.got = what, expected, got
@@ -38,6 +42,8 @@ class UnsupportedVersion(InvalidInput):
 
 class WrongParameters(InvalidInput):
     """The object belongs to another parameter set."""
+
+    oct_code = 8010
 
     def __init__(self, expected: int, got: int) -> None:
         super().__init__(f"parameter set {got}, expected {expected}")
@@ -47,6 +53,8 @@ class WrongParameters(InvalidInput):
 class WrongKey(InvalidInput):
     """The object belongs to another key; both are named by the first bytes of their key ids."""
 
+    oct_code = 8010
+
     def __init__(self, expected: bytes, got: bytes) -> None:
         super().__init__(f"key {got[:8].hex()}, expected {expected[:8].hex()}")
         self.expected, self.got = expected, got
@@ -54,6 +62,8 @@ class WrongKey(InvalidInput):
 
 class MalformedCiphertext(InvalidInput):
     """A ciphertext breaks the wire format at a field (and position, where it has one); values are never shown."""
+
+    oct_code = 8009
 
     def __init__(self, field: str, reason: str, position: int | None = None) -> None:
         at = "" if position is None else f" at {position}"
@@ -63,6 +73,8 @@ class MalformedCiphertext(InvalidInput):
 
 class MalformedKey(InvalidInput):
     """A key breaks the wire format at a field (and position, where it has one); values are never shown."""
+
+    oct_code = 8009
 
     def __init__(self, field: str, reason: str, position: int | None = None) -> None:
         at = "" if position is None else f" at {position}"
@@ -88,6 +100,8 @@ class KernelMismatch(Corrupt):
 
 class BackendUnavailable(Unavailable):
     """The backend asked for cannot run on this machine or was not built."""
+
+    oct_code = 8012
 
     def __init__(self, backend: str, reason: str) -> None:
         super().__init__(f"backend {backend} is unavailable: {reason}")
