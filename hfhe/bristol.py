@@ -83,24 +83,27 @@ class _Reader:
 
     def read(self) -> Graph:
         gate_count, self.wire_count = self._header()
-        second, third = self._next("the widths of inputs and outputs"), next(self.lines, None)
-        if third is not None and not third[-1].isalpha():
-            inputs, outputs = self._widths(second, "inputs"), self._widths(third, "outputs")
-            third = next(self.lines, None)
+        numbers = self._numbers(self._next("the widths of inputs and outputs"))
+        line, gate = self.line, next(self.lines, None)
+        if gate is not None and not gate[-1].isalpha():  # Bristol Fashion: a line for each direction
+            inputs, outputs = (
+                self._widths(numbers, "inputs", line),
+                self._widths(self._numbers(gate), "outputs", self.line),
+            )
+            line, gate = self.line, next(self.lines, None)
+        elif len(numbers) == 3:
+            inputs, outputs = numbers[:2], numbers[2:]
         else:
-            if len(second) != 3:
-                self._fail("expected: the bits of two inputs and of the output")
-            *inputs, output = (self._number(token) for token in second)
-            outputs = [output]
-        self._check_widths(inputs, outputs)
+            raise MalformedBristol(line, "expected: the bits of two inputs and of the output")
+        self._check_widths(inputs, outputs, line)
         self._declare(inputs)
         gates = 0
-        while third is not None:
+        while gate is not None:
             gates += 1
             if gates > gate_count:
                 self._fail(f"more gates than the {gate_count} announced")
-            self._gate(third)
-            third = next(self.lines, None)
+            self._gate(gate)
+            gate = next(self.lines, None)
         if gates != gate_count:
             self._fail(f"{gates} gates, {gate_count} announced")
         self._outputs(outputs)
@@ -109,7 +112,7 @@ class _Reader:
     # --- the head -----------------------------------------------------------------------------------------------------
 
     def _header(self) -> tuple[int, int]:
-        numbers = [self._number(token) for token in self._next("a circuit")]
+        numbers = self._numbers(self._next("a circuit"))
         if len(numbers) != 2:
             self._fail("expected: the number of gates and the number of wires")
         gates, wires = numbers
@@ -117,16 +120,19 @@ class _Reader:
             self._fail(f"{gates} gates and {wires} wires, at most {GATES_MAX} and {WIRES_MAX}")
         return gates, wires
 
-    def _widths(self, tokens: Sequence[str], what: str) -> list[int]:
-        count, *widths = (self._number(token) for token in tokens)
+    def _widths(self, numbers: Sequence[int], what: str, line: int) -> Sequence[int]:
+        count, *widths = numbers
         if count != len(widths):
-            self._fail(f"{count} {what} announced, {len(widths)} widths given")
+            raise MalformedBristol(line, f"{count} {what} announced, {len(widths)} widths given")
         return widths
 
-    def _check_widths(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    def _check_widths(self, inputs: Sequence[int], outputs: Sequence[int], line: int) -> None:
         for widths, limit, what in ((inputs, INPUT_BITS_MAX, "input"), (outputs, OUTPUT_BITS_MAX, "output")):
-            if not 1 <= sum(widths) <= min(limit, self.wire_count):
-                self._fail(f"{sum(widths)} {what} bits; there are {self.wire_count} wires, and at most {limit} allowed")
+            bits, wires = sum(widths), self.wire_count
+            if not 1 <= bits <= min(limit, wires):
+                raise MalformedBristol(
+                    line, f"{bits} {what} bits; there are {wires} wires, and at most {limit} allowed"
+                )
 
     def _declare(self, widths: Sequence[int]) -> None:
         for index, width in enumerate(widths):
@@ -148,7 +154,7 @@ class _Reader:
         *numbers, operation = tokens
         if len(numbers) < 2:
             self._fail("expected: number of inputs, number of outputs, wires, operation")
-        inputs, outputs, *wires = (self._number(token) for token in numbers)
+        inputs, outputs, *wires = self._numbers(numbers)
         if len(wires) != inputs + outputs:
             self._fail(f"{inputs} inputs and {outputs} outputs announced, {len(wires)} wires given")
         arguments, results = wires[:inputs], wires[inputs:]
@@ -200,10 +206,11 @@ class _Reader:
             self._fail(f"the text ends where {what} should be")
         return tokens
 
-    def _number(self, token: str) -> int:
-        if not _NUMBER.fullmatch(token):
-            self._fail(f"{token!r:.40} is no wire or count")
-        return int(token)
+    def _numbers(self, tokens: Sequence[str]) -> list[int]:
+        for token in tokens:
+            if not _NUMBER.fullmatch(token):
+                self._fail(f"{token!r:.40} is no wire or count")
+        return [int(token) for token in tokens]
 
     def _fail(self, reason: str) -> NoReturn:
         raise MalformedBristol(self.line, reason)

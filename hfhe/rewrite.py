@@ -3,8 +3,8 @@
 Gate lists made for other machines (Bristol files, synthesis tools) know only AND and XOR of two. Here a full adder's
 carry is one MAJ3, a selection one MUX, and a chain of XORs one wide XOR. Two steps:
 
-* Technology mapping: for each node, the functions of at most three earlier nodes that could replace it; of those the
-  cheapest by area flow, where the cost of a shared argument is shared among its users.
+* Technology mapping: for each node, the functions of at most three earlier nodes that are one operation; it takes the
+  one that leaves the cheapest circuit, counting what nothing needs any more.
 * An XOR disappears into its users where all of them are XORs with room for its arguments.
 
 Whole numbers and fixed order throughout: one circuit has one rewriting.
@@ -23,8 +23,7 @@ from octra.hfhe.hypergraph import TRUE, Graph, Literal, Node, Op
 XOR_WIDTH: Final = 9  # the widest XOR of one bootstrap under set S at 2^-128
 CUT_LEAVES: Final = 3
 CUTS_MAX: Final = 6  # of each node; more find next to nothing
-ROUNDS: Final = 2  # the second knows how often a node is really used
-UNIT: Final = 1 << 16  # one bootstrap, in area flow
+ROUNDS: Final = 2  # the second sees what the first has set free
 
 
 class _Cut(NamedTuple):
@@ -51,7 +50,6 @@ def fewer_bootstraps(graph: Graph) -> Graph:
     network.count_uses()
     for _ in range(ROUNDS):
         network.choose(cuts)
-        network.count_uses()
     network.merge_xors()
     return network.emit()
 
@@ -86,42 +84,67 @@ class _Network:
         return cuts
 
     def choose(self, cuts: Sequence[Sequence[_Cut]]) -> None:
-        """For each node the cheapest way to make it."""
-        share = [0] * self.size
+        """For each node in use, from inputs to outputs, the operation that makes the whole circuit cheapest."""
         costs = _gate_costs()
-        for index, node in enumerate(self.graph.nodes, self.first):
-            candidates: list[tuple[int, _Made]] = [(_cost(node), _as_xor(node))]
-            candidates += [(costs[cut.table], cut) for cut in cuts[index] if cut.table in costs]
-            flows = [UNIT * cost + sum([share[leaf] for leaf in _leaves(made)]) for cost, made in candidates]
-            flow = min(flows)
-            self.made[index] = candidates[flows.index(flow)][1]
-            share[index] = flow // max(1, self.uses[index])
+        for index in range(self.first, self.size):
+            for cut in cuts[index] if self.uses[index] else ():
+                # What nothing uses stays so: making it again rarely pays, and may be any amount of work.
+                if cut.table in costs and all(self.uses[leaf] for leaf in cut.leaves):
+                    self._try(index, cut)
+
+    def _try(self, index: int, made: _Made) -> None:
+        """Make the node so, if that is cheaper. The new arguments are held before the old ones are given up."""
+        old = self.made[index]
+        self._hold(made)
+        if _price(made) < _price(old) + self._release(old):
+            self.made[index] = made
+        else:
+            self._hold(old)
+            self._release(made)
+
+    def _hold(self, made: _Made) -> None:
+        waiting = [made]
+        while waiting:
+            for leaf in _leaves(waiting.pop()):
+                self.uses[leaf] += 1
+                if self.uses[leaf] == 1 and leaf >= self.first:
+                    waiting.append(self.made[leaf])
+
+    def _release(self, made: _Made) -> int:
+        """Give up one use of each argument; returns what is saved by nodes that nothing needs any more."""
+        saved, waiting = 0, [made]
+        while waiting:
+            for leaf in _leaves(waiting.pop()):
+                self.uses[leaf] -= 1
+                if not self.uses[leaf] and leaf >= self.first:
+                    saved += _price(self.made[leaf])
+                    waiting.append(self.made[leaf])
+        return saved
 
     # --- merging XORs -----------------------------------------------------------------------------------------------
 
     def merge_xors(self) -> None:
         """From outputs to inputs, put XORs into the XORs that use them, where that makes them needless."""
-        users: list[list[int]] = [[] for _ in range(self.size)]
+        users: list[set[int]] = [set() for _ in range(self.size)]
         needed_by_others = {literal >> 1 for literal in self.graph.output_literals}
         for index in range(self.first, self.size):
             if self.uses[index]:
-                made = self.made[index]
-                for leaf in _leaves(made):
-                    users[leaf].append(index)
-                if not isinstance(made, _Xor):
-                    needed_by_others.update(_leaves(made))
+                for leaf in _leaves(self.made[index]):
+                    users[leaf].add(index)
+                if not isinstance(self.made[index], _Xor):
+                    needed_by_others.update(_leaves(self.made[index]))
         for index in range(self.size - 1, self.first - 1, -1):
             inner = self.made[index]
-            if self.uses[index] and isinstance(inner, _Xor) and index not in needed_by_others:
-                wider = [self._with(user, index, inner) for user in users[index]]
-                if all(len(made.leaves) <= XOR_WIDTH for made in wider):
-                    for user, made in zip(users[index], wider, strict=True):
-                        for leaf in inner.leaves:
-                            (users[leaf].append if leaf in made.leaves else users[leaf].remove)(user)
-                        self.made[user] = made
-                    for leaf in inner.leaves:
-                        users[leaf].remove(index)
-                    users[index] = []
+            if not self.uses[index] or not isinstance(inner, _Xor) or index in needed_by_others:
+                continue
+            wider = {user: self._with(user, index, inner) for user in users[index]}
+            if any(len(made.leaves) > XOR_WIDTH for made in wider.values()):
+                continue
+            for leaf in inner.leaves:
+                users[leaf].remove(index)
+                users[leaf] ^= set(wider)  # what used the leaf already has it twice now, which cancels
+            self.made.update(wider)
+            users[index] = set()
         self.count_uses()
 
     def _with(self, user: int, index: int, inner: _Xor) -> _Xor:
@@ -218,13 +241,12 @@ def _gate_costs() -> dict[int, int]:
     return costs
 
 
-def _cost(node: Node) -> int:
-    match node.op:
-        case Op.XOR:
-            return -(-(len(node.literals) - 1) // (XOR_WIDTH - 1))
-        case Op.MUX | Op.ANDXOR:
-            return 2
-        case Op.LUT:
-            return 2 * len(node.literals)
-        case _:
-            return 1
+def _price(made: _Made) -> int:
+    """Bootstraps under set S at 2^-128, roughly: no sums instead of bootstraps."""
+    match made:
+        case _Cut():
+            return _gate_costs()[made.table]
+        case _Xor():
+            return -(-(len(made.leaves) - 1) // (XOR_WIDTH - 1))
+        case Node():
+            return {Op.MUX: 2, Op.ANDXOR: 2, Op.LUT: 2 * len(made.literals)}.get(made.op, 1)
