@@ -59,11 +59,6 @@ def cost(plan: Plan, params: ParameterSet) -> dict[str, Any]:  # JSON values
     }
 
 
-def security_bits(params: ParameterSet) -> int:
-    """-log2 of the failure probability that budgets are taken for: 128 where the set can promise it."""
-    return max(params.budgets)
-
-
 def shown(value: object) -> str:
     """A fact as a cell of a table."""
     if isinstance(value, dict):

@@ -6,7 +6,7 @@ from typing import Any
 
 from octra import keystore
 from octra.cli import fhe_circuits
-from octra.cli.fhe_circuits import cost, security_bits, shown
+from octra.cli.fhe_circuits import cost, shown
 from octra.cli.fhe_files import read, size_text
 from octra.cli.output import Answer, table
 from octra.errors import OctraError
@@ -88,7 +88,7 @@ def _evaluation_key(data: bytes) -> dict[str, Any]:
 
 def _circuit(file: str) -> dict[str, Any]:
     graph = fhe_circuits.load(file)
-    plan = make_plan(graph, params.S, security_bits(params.S))
+    plan = make_plan(graph, params.S, params.S.security_bits)
     inputs = " ".join(f"{word.name}:{word.type}" for word in graph.inputs)
     outputs = " ".join(f"{word.name}:{word.type}" for word in graph.outputs)
     return {

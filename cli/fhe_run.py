@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from octra.cli import fhe_bench, fhe_circuits, fhe_keys, fhe_values, output
-from octra.cli.fhe_circuits import cost, security_bits, shown
+from octra.cli.fhe_circuits import cost, shown
 from octra.cli.fhe_files import check_output, read, size_text, write_words
 from octra.cli.output import Answer, CommandFailed, table
 from octra.hfhe import backend, params, wire
@@ -64,7 +64,7 @@ def plan(wanted: Wanted) -> Answer:
     """The cost of the circuit, and how long this machine will take; runs none of it."""
     graph = _graph(wanted)
     chosen = wire.decode_evaluation_key(read(wanted.evaluation)).params if wanted.evaluation else params.S
-    made = make_plan(graph, chosen, security_bits(chosen))
+    made = make_plan(graph, chosen, chosen.security_bits)
     kernel, threads = backend.choose(), wanted.threads or len(os.sched_getaffinity(0))
     pace = fhe_bench.measure_pace(kernel, chosen)
     expected = pace.seconds(made.bootstraps, made.depth, threads)
@@ -87,7 +87,7 @@ def run(wanted: Wanted) -> Answer:
         check_output(wanted.out)
     key = wire.decode_evaluation_key(read(wanted.evaluation))
     bound, inputs, context = bind(graph, _operands(graph, key, wanted.operands), key)
-    made = make_plan(bound, key.params, security_bits(key.params))
+    made = make_plan(bound, key.params, key.params.security_bits)
     owner = fhe_keys.open_secret(wanted.secret, key.key_id) if wanted.secret else None  # asks before the long part
     with ExitStack() as cleanup:
         engine = _cluster(key, wanted.ray, cleanup) if wanted.ray else _local(key, wanted.threads)

@@ -220,11 +220,14 @@ def _repeated(sources: Sequence[tuple[bytes, int] | None]) -> dict[int, int]:
 
 def run_circuit(
     executor: Executor, backend: Backend, key: PreparedKey, graph: Graph,
-    operands: Mapping[str, EncryptedWord | int], *, security_bits: int = 128,
+    operands: Mapping[str, EncryptedWord | int], *, security_bits: int | None = None,
 ) -> CircuitRun:  # fmt: skip
-    """Plan the circuit for the key's parameter set, run it, and pack its outputs in order."""
+    """Plan the circuit for the key's parameter set, run it, and pack its outputs in order.
+
+    A bit fails with a probability of 2^-`security_bits`, by default the smallest that the set can promise.
+    """
     bound, inputs, context = bind(graph, operands, key)
-    plan = make_plan(bound, key.params, security_bits)
+    plan = make_plan(bound, key.params, security_bits or key.params.security_bits)
     (result,) = executor.run([Job(plan, inputs, context)])
     if not isinstance(result, Completed):
         raise result.error

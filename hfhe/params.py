@@ -94,6 +94,11 @@ class ParameterSet:
         """Rows of one key-switch table: one fresh sample for each absolute value of a digit."""
         return 1 << (self.switch_base_log - 1)
 
+    @property
+    def security_bits(self) -> int:
+        """-log2 of the smallest failure probability that the set has budgets for: 128 where it can promise that."""
+        return max(self.budgets)
+
     def budget(self, security_bits: int) -> Budgets:
         """Noise budgets at failure probability 2^-`security_bits` (64 or 128)."""
         try:

@@ -14,14 +14,16 @@ to `octra.hfhe.encrypted` and needs only the evaluation key.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from octra.hfhe import params
-from octra.hfhe.backend import Backend, PreparedKey, choose
+from octra.hfhe.backend import Backend, PreparedKey, choose, why_slow
 from octra.hfhe.builder import Builder
-from octra.hfhe.encrypted import EncryptedWord, decrypt_words, encrypt_words, run_circuit
+from octra.hfhe.encrypted import EncryptedWord, WordsMismatch, decrypt_words, encrypt_words, run_circuit
 from octra.hfhe.execute import LocalExecutor
+from octra.hfhe.hypergraph import Graph
 from octra.hfhe.keys import EvaluationKey, SecretKey
 from octra.hfhe.words import NotACircuit, Word, word_type
 
@@ -32,30 +34,26 @@ class Keys:
     def __init__(self, secret: SecretKey, evaluation: EvaluationKey) -> None:
         self._secret, self.evaluation = secret, evaluation
         self._backend: Backend = choose()
+        if reason := why_slow(self._backend):
+            warnings.warn(f"NumPy computes, several times slower than the compiled kernel: {reason}", stacklevel=3)
         self._prepared: PreparedKey = self._backend.prepare(evaluation)
         self._executor = LocalExecutor(self._backend, self._prepared)
 
-    def encrypt(self, value: int, bits: int = 32) -> EncryptedWord:
-        """An unsigned number of 8, 16, 32 or 64 bits, encrypted."""
-        return encrypt_words(self.evaluation.public, [(f"u{bits}", value)], os.urandom(32)).word(0)
+    def encrypt(self, value: int, bits: int = 32, *, signed: bool = False) -> EncryptedWord:
+        """A number of 1 to 64 bits, encrypted; negative ones need `signed`."""
+        return encrypt_words(self.evaluation.public, [(f"{'i' if signed else 'u'}{bits}", value)], os.urandom(32)).word(
+            0
+        )
 
-    def run(self, function: Callable[..., Any], *operands: EncryptedWord) -> Any:  # one word or many
-        """What `function` gives on the encrypted operands: one encrypted word, or a tuple of them."""
-        builder = Builder("function")
-        words = [
-            word_type(operand.type)(builder, builder.input(f"x{number}", operand.type))
-            for number, operand in enumerate(operands)
-        ]
-        result = function(*words)
-        results = result if isinstance(result, tuple) else (result,)
-        for number, word in enumerate(results):
-            if not isinstance(word, Word):
-                raise NotACircuit(f"the function returns {type(word).__name__}, not a word")
-            builder.output(f"r{number}", word.type_name, word.literals)
-        named = {f"x{number}": operand for number, operand in enumerate(operands)}
-        done = run_circuit(self._executor, self._backend, self._prepared, builder.build(), named).words
-        found = tuple(done.word(number) for number in range(len(results)))
-        return found if isinstance(result, tuple) else found[0]
+    def run(self, function: Callable[..., Any] | Graph, *operands: EncryptedWord) -> Any:  # one word or many
+        """What a Python function, or a circuit, gives on the encrypted operands: one encrypted word or a tuple."""
+        graph = function if isinstance(function, Graph) else _traced(function, operands)
+        if len(operands) != len(graph.inputs):
+            raise WordsMismatch(f"circuit {graph.name} takes {len(graph.inputs)} words, got {len(operands)}")
+        named = {word.name: operand for word, operand in zip(graph.inputs, operands, strict=True)}
+        done = run_circuit(self._executor, self._backend, self._prepared, graph, named).words
+        found = tuple(done.word(number) for number in range(len(graph.outputs)))
+        return found if len(found) > 1 else found[0]
 
     def decrypt(self, word: EncryptedWord) -> int:
         """The number behind an encrypted word; a comparison gives 0 or 1."""
@@ -64,6 +62,21 @@ class Keys:
 
     def __repr__(self) -> str:
         return "<secret>"
+
+
+def _traced(function: Callable[..., Any], operands: Sequence[EncryptedWord]) -> Graph:
+    """The circuit of a function whose arguments have the types of the operands."""
+    builder = Builder("function")
+    words = [
+        word_type(operand.type)(builder, builder.input(f"x{number}", operand.type))
+        for number, operand in enumerate(operands)
+    ]
+    result = function(*words)
+    for number, word in enumerate(result if isinstance(result, tuple) else (result,)):
+        if not isinstance(word, Word):
+            raise NotACircuit(f"the function returns {type(word).__name__}, not a word")
+        builder.output(f"r{number}", word.type_name, word.literals)
+    return builder.build()
 
 
 def keygen(parameters: str = "S") -> Keys:
