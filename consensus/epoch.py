@@ -52,8 +52,22 @@ class Committee:
         return self._numbers.get(node)
 
 
+DRAWN_RULES = 2  # rules version from which committees are drawn for each epoch
+
+
+class EpochRules(Struct, frozen=True, array_like=True):
+    """What genesis fixes for validators where committees are drawn. Times are counted in epochs."""
+
+    bond_units: U63 = 1_000_000_000  # 1,000 OCT: entry and liability, not votes
+    shadow_epochs: U32 = 8  # from `ready` to the first draw: a node proves to itself that it follows
+    unbonding_epochs: U32 = 6_720  # 14 days of 180 s; evidence is accepted as long
+
+
 class EpochRecord(Struct, frozen=True, array_like=True):
-    """What an epoch ended with and who comes next; record 0 is genesis. A pure function of the closing state."""
+    """What an epoch ended with and who comes next. A pure function of the closing state and the beacon signature.
+
+    `epoch` is the one that the record opens; record 0 is genesis.
+    """
 
     version: U8
     chain_id: str

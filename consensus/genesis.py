@@ -5,13 +5,15 @@ from __future__ import annotations
 from msgspec import Struct
 
 from octra.codec import decode, encode
-from octra.crypto import bls
+from octra.consensus.epoch import DRAWN_RULES, EpochRules
+from octra.crypto import bls, sharing
 from octra.crypto.hash import H
 from octra.errors import InvalidInput
 from octra.primitives import CAP_UNITS
 
 VALIDATORS_MAX = 24
 LOCALNET = "localnet"
+NO_KEY = "none"
 
 
 class InvalidGenesis(InvalidInput):
@@ -51,11 +53,16 @@ class GenesisCoin(Struct, frozen=True, array_like=True):
 class GenesisKey(Struct, frozen=True, array_like=True):
     """The network's FHE key."""
 
-    origin: str  # "dealer": no secrecy against the one who made it
+    origin: str  # "dealer": no secrecy against the one who made it; "none": there is no key, and nothing private
     parameters: str  # name of the set: T, or TEST in tests
     key_id: bytes
     evaluation_digest: bytes  # H("octra.fhe.eval", bytes of the evaluation key)
     failure_bits: int = 128  # noise budgets for a failure probability of 2^-failure_bits
+
+    @property
+    def exists(self) -> bool:
+        """Can anything be encrypted on this chain?"""
+        return self.origin != NO_KEY
 
 
 class Genesis(Struct, frozen=True, array_like=True):
@@ -73,6 +80,11 @@ class Genesis(Struct, frozen=True, array_like=True):
     rules_version: int = 1
 
     @property
+    def drawn(self) -> bool:
+        """Are committees drawn for each epoch from all registered validators? Else the founders sit for ever."""
+        return False
+
+    @property
     def chain(self) -> bytes:
         """The genesis hash: what signatures are bound to."""
         return H("octra.genesis", encode(self))
@@ -88,11 +100,28 @@ class Genesis(Struct, frozen=True, array_like=True):
         return self.name == LOCALNET
 
 
+class DrawnGenesis(Genesis, frozen=True, array_like=True):
+    """A chain whose committees change: version 2, and rules version 2.
+
+    The coin of the founders is dealt; every later one is made by the seats that will hold it.
+    """
+
+    epochs: EpochRules = EpochRules()
+    coin_keys: tuple[bytes, ...] = ()  # G1, of each founder: its shares of later coins are sealed to it
+
+    @property
+    def drawn(self) -> bool:
+        """Yes."""
+        return True
+
+
 def check(genesis: Genesis) -> Genesis:
     """The genesis itself when it is consistent; raises `InvalidGenesis`."""
     count = len(genesis.validators)
-    if genesis.version != 1:
+    if genesis.version != (2 if genesis.drawn else 1):
         raise InvalidGenesis("unknown version")
+    if genesis.drawn != (genesis.rules_version >= DRAWN_RULES):
+        raise InvalidGenesis("drawn committees need their rules, and nothing else does")
     if not genesis.name.isidentifier() or not genesis.name.islower():
         raise InvalidGenesis("the name is lower-case letters, digits and _")
     if not 1 <= count <= VALIDATORS_MAX:
@@ -112,6 +141,12 @@ def check(genesis: Genesis) -> Genesis:
     test_only = genesis.key.parameters == "TEST" or genesis.key.failure_bits != 128
     if not genesis.is_localnet and (test_only or genesis.coin.origin == "dealt" or genesis.key.origin == "dealer"):
         raise InvalidGenesis("dealt keys and test parameters are for localnet only")
+    if isinstance(genesis, DrawnGenesis) and (
+        len(genesis.coin_keys) != count or not all(sharing.is_point(key) for key in genesis.coin_keys)
+    ):
+        raise InvalidGenesis("one coin key a validator")
+    if genesis.key.exists != any(genesis.key.key_id):
+        raise InvalidGenesis("the network key has an id unless there is none")
     for validator in genesis.validators:
         if not bls.verify_possession(validator.bls_key, validator.bls_proof):
             raise InvalidGenesis("a validator does not prove possession of its BLS key")
@@ -120,4 +155,5 @@ def check(genesis: Genesis) -> Genesis:
 
 def load(data: bytes) -> Genesis:
     """The checked genesis of canonical bytes; raises `Malformed` or `InvalidGenesis`."""
-    return check(decode(data, Genesis, "genesis"))
+    drawn = data[1:2] == b"\x02"  # the version, behind the head of an array of fewer than 16
+    return check(decode(data, DrawnGenesis if drawn else Genesis, "genesis"))

@@ -7,7 +7,21 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from octra.consensus.ledger import accounts, blobs, circle_ops, fees, inputs, keys, openings, ops, private, work
+from octra.consensus.ledger import (
+    accounts,
+    blobs,
+    circle_ops,
+    coin_rules,
+    epochs,
+    fees,
+    inputs,
+    keys,
+    openings,
+    ops,
+    private,
+    validators,
+    work,
+)
 from octra.consensus.ledger.circle_ops import CircleQueue
 from octra.consensus.ledger.errors import (
     Expired,
@@ -72,8 +86,9 @@ def _skip(run: Run, tx: bytes, author_seat: int, error: InvalidInput) -> None:
     run.skipped.append(Skipped(tx, author_seat, error.oct_code, str(error)))
     if isinstance(error, NonceUsed | NotAssigned):
         return  # mostly a second copy by another author: nobody's fault
-    node = run.x.node(author_seat)
-    run.x.store_node(Node(node.seat, node.tips, node.skipped + 1, node.certified, node.faults))
+    node_id = run.x.authors[author_seat].node_id
+    node = run.x.node(node_id)
+    run.x.store_node(node_id, Node(node.seat, node.tips, node.skipped + 1, node.certified, node.faults))
 
 
 def _check_window(x: Execution, transaction: Transaction) -> None:
@@ -181,6 +196,16 @@ def _run_op(run: Run, transaction: Transaction) -> _Done:
         case ops.CircleCall():
             circle_ops.queue_call(x, run.queue, transaction, op)
             return _Done(pending=True)
+        case ops.NodeRegister():
+            validators.register(x, transaction, op)
+        case ops.Bond():
+            validators.bond(x, transaction, op)
+        case ops.Ready():
+            validators.ready(x, transaction, op)
+        case ops.Exit():
+            validators.leave(x, transaction, op)
+        case ops.Withdraw():
+            validators.withdraw(x, transaction, op)
         case (
             ops.EvaluationCommit()
             | ops.EvaluationReveal()
@@ -188,6 +213,10 @@ def _run_op(run: Run, transaction: Transaction) -> _Done:
             | ops.InputPart()
             | ops.OpenCommit()
             | ops.OpenShare()
+            | ops.CoinDeal()
+            | ops.CoinAck()
+            | ops.CoinRepair()
+            | ops.Checkpoint()
         ):
             raise AssertionError("node operations take another way")
         case _:
@@ -202,26 +231,19 @@ def _started(started: private.Started) -> _Done:
 def _execute_node_op(run: Run, transaction: Transaction) -> None:
     """A seat's answer to a task of its own, free of charge; raises `NotAssigned` for anything else."""
     x, op = run.x, transaction.op
-    seat = x.params.seat_of(transaction.sender_key)
-    if seat is None:
-        raise NotAssigned("the sender has no seat")
     x.begin()
     try:
         match op:
-            case ops.EvaluationCommit():
-                work.take_commit(x, op, seat)
-            case ops.EvaluationReveal():
-                work.take_reveal(x, transaction, op, seat)
-            case ops.DealCheck():
-                inputs.take_check(x, op, seat)
-            case ops.InputPart():
-                inputs.take_part(x, transaction, op, seat)
-            case ops.OpenCommit():
-                openings.take_commit(x, op, seat)
-            case ops.OpenShare():
-                openings.take_share(x, transaction, op, seat)
+            case ops.CoinDeal():
+                coin_rules.take_dealing(x, op, transaction.sender_key)
+            case ops.CoinAck():
+                coin_rules.take_ack(x, op, transaction.sender_key)
+            case ops.CoinRepair():
+                coin_rules.take_repair(x, op, transaction.sender_key)
+            case ops.Checkpoint():
+                epochs.take_checkpoint(x, op, transaction.sender_key)
             case _:
-                raise AssertionError("not a node operation")
+                _execute_key_duty(x, transaction)
         work.settle_woken(x)
     except InvalidTransaction:
         x.undo()
@@ -232,6 +254,28 @@ def _execute_node_op(run: Run, transaction: Transaction) -> None:
     run.receipts.append(Receipt(transaction.id, x.clock.height, index, OK, 0, "", 0, events_root=events_root(events)))
 
 
+def _execute_key_duty(x: Execution, transaction: Transaction) -> None:
+    """What the holder of a share of the network key owes."""
+    op, seat = transaction.op, x.params.seat_of(transaction.sender_key)
+    if seat is None:
+        raise NotAssigned("the sender has no seat")
+    match op:
+        case ops.EvaluationCommit():
+            work.take_commit(x, op, seat)
+        case ops.EvaluationReveal():
+            work.take_reveal(x, transaction, op, seat)
+        case ops.DealCheck():
+            inputs.take_check(x, op, seat)
+        case ops.InputPart():
+            inputs.take_part(x, transaction, op, seat)
+        case ops.OpenCommit():
+            openings.take_commit(x, op, seat)
+        case ops.OpenShare():
+            openings.take_share(x, transaction, op, seat)
+        case _:
+            raise AssertionError("not a node operation")
+
+
 def _pool_of(op: ops.Op) -> Pool:
     match op:
         case ops.Encrypt() | ops.Decrypt() | ops.PrivateTransfer() | ops.Collect():
@@ -240,15 +284,18 @@ def _pool_of(op: ops.Op) -> Pool:
             return Pool.KEYS
         case ops.CircleBlobPut() | ops.CircleAssets():
             return Pool.STORE
+        case ops.NodeRegister() | ops.Bond() | ops.Ready() | ops.Exit() | ops.Withdraw():
+            return Pool.VERIFY
         case _:
             return Pool.ORDER
 
 
 def _tip(x: Execution, author_seat: int, units: int) -> None:
     if units:
-        x.credit(x.params.seats[author_seat].operator, units)
-        node = x.node(author_seat)
-        x.store_node(Node(node.seat, node.tips + units, node.skipped, node.certified, node.faults))
+        author = x.authors[author_seat]
+        x.credit(author.operator, units)
+        node = x.node(author.node_id)
+        x.store_node(author.node_id, Node(node.seat, node.tips + units, node.skipped, node.certified, node.faults))
 
 
 def keep_events(run: Run, tx: bytes) -> list[Event]:

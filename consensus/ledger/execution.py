@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from octra.consensus.ledger import keys
 from octra.consensus.ledger.committee_math import CommitteeMath
+from octra.consensus.ledger.epoch_records import ValidatorRecord
 from octra.consensus.ledger.errors import InsufficientBalance, LimitReached, SupplyViolated
 from octra.consensus.ledger.fees import BURNED_PERMILLE
-from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ledger.params import LedgerParams, Seat
 from octra.consensus.ledger.receipts import Event, Settlement, ledger_event
-from octra.consensus.ledger.records import Account, Clock, Counters, Fault, Job, Node, Pool, Supply
+from octra.consensus.ledger.records import NO_SEAT, Account, Clock, Counters, Fault, Job, Node, Pool, Supply
 from octra.consensus.ledger.state import Overlay, load, read
 from octra.consensus.ports import StateView
 from octra.primitives import AMOUNT_MAX
@@ -22,6 +24,7 @@ class Money:
 
     public: int
     private_pool: int
+    bonded: int
     escrow: int
     pools: list[int]
     burned: int
@@ -30,7 +33,15 @@ class Money:
     @classmethod
     def of(cls, supply: Supply) -> Money:
         """The supply as stored."""
-        return cls(supply.public, supply.private_pool, supply.escrow, list(supply.pools), supply.burned, supply)
+        return cls(
+            supply.public,
+            supply.private_pool,
+            supply.bonded,
+            supply.escrow,
+            list(supply.pools),
+            supply.burned,
+            supply,
+        )
 
     def supply(self) -> Supply:
         """The supply to store."""
@@ -39,7 +50,7 @@ class Money:
             emission_left=self.fixed.emission_left,
             public=self.public,
             private_pool=self.private_pool,
-            bonded=self.fixed.bonded,
+            bonded=self.bonded,
             escrow=self.escrow,
             pools=(order, fhe, store, verify, keys_pool),
             burned=self.burned,
@@ -62,6 +73,16 @@ class Money:
         self.public -= units
         self.escrow += units
 
+    def public_to_bond(self, units: int) -> None:
+        """Money that an account puts behind a validator; negative: that it gets back."""
+        self.public -= units
+        self.bonded += units
+
+    def slash(self, units: int) -> None:
+        """Part of a bond is burned."""
+        self.bonded -= units
+        self.burned += units
+
     def escrow_to_public(self, units: int) -> None:
         """Money that goes back to an account."""
         self.escrow -= units
@@ -79,6 +100,7 @@ class Execution:
     coin: bytes
     math: CommitteeMath
     money: Money
+    authors: Sequence[Seat]  # who orders in this epoch, by seat number; the holders of key shares are `params.seats`
     events: list[Event] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
@@ -158,24 +180,25 @@ class Execution:
 
     # --- nodes ---
 
-    def record_fault(self, fault: Fault) -> None:
-        """Keep a proven fault: one for each node and subject."""
-        node_id = self.params.seats[fault.seat].node_id
+    def record_fault(self, fault: Fault, node_id: bytes | None = None) -> bool:
+        """Keep a proven fault, one for each node and subject; was it new? Without `node_id`: of a key seat."""
+        node_id = node_id or self.params.seats[fault.seat].node_id
         key = keys.fault(node_id, fault.subject)
         if self.state.get(key) is not None:
-            return
+            return False
         self.state.store(key, fault)
-        node = self.node(fault.seat)
-        self.store_node(Node(node.seat, node.tips, node.skipped, node.certified, node.faults + 1))
+        node = self.node(node_id)
+        self.store_node(node_id, Node(node.seat, node.tips, node.skipped, node.certified, node.faults + 1))
         self.emit("fault", fault.kind, node_id, fault.subject)
+        return True
 
-    def node(self, seat: int) -> Node:
-        """What the chain remembers about a seat."""
-        return self.state.load(keys.node(self.params.seats[seat].node_id), Node) or Node(seat)
+    def node(self, node_id: bytes) -> Node:
+        """What the chain remembers about a node."""
+        return self.state.load(keys.node(node_id), Node) or Node(NO_SEAT)
 
-    def store_node(self, node: Node) -> None:
+    def store_node(self, node_id: bytes, node: Node) -> None:
         """Remember it."""
-        self.state.store(keys.node(self.params.seats[node.seat].node_id), node)
+        self.state.store(keys.node(node_id), node)
 
     # --- the end ---
 
@@ -184,22 +207,26 @@ class Execution:
         supply = self.money.supply()
         if supply.difference:
             raise SupplyViolated(supply.difference)
-        lowest = min(supply.public, supply.private_pool, supply.escrow, *supply.pools)
+        lowest = min(supply.public, supply.private_pool, supply.bonded, supply.escrow, *supply.pools)
         if lowest < 0:  # the turnstile: encrypted money never becomes more public money than there was
             raise SupplyViolated(lowest)
         self.state.store(keys.SUPPLY, supply)
-        public = escrow = 0
+        public = escrow = bonded = 0
         for key, value in self.state.sorted_writes():
             if key[:1] == b"\x01":
                 public += _balance(value) - _balance(self.before.get(key))
             elif key[:1] == b"\x04":
                 escrow += _held(value) - _held(self.before.get(key))
+            elif key[:1] == keys.VALIDATOR:
+                bonded += _bond(value) - _bond(self.before.get(key))
         start = load(self.before, keys.SUPPLY, Supply)
         assert start is not None
         if public != supply.public - start.public:
             raise SupplyViolated(public - (supply.public - start.public))
         if escrow != supply.escrow - start.escrow:
             raise SupplyViolated(escrow - (supply.escrow - start.escrow))
+        if bonded != supply.bonded - start.bonded:
+            raise SupplyViolated(bonded - (supply.bonded - start.bonded))
 
 
 def _balance(data: bytes | None) -> int:
@@ -208,3 +235,7 @@ def _balance(data: bytes | None) -> int:
 
 def _held(data: bytes | None) -> int:
     return 0 if data is None else read(data, Job).held
+
+
+def _bond(data: bytes | None) -> int:
+    return 0 if data is None else read(data, ValidatorRecord).bond

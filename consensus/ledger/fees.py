@@ -11,6 +11,7 @@ from octra.consensus.ledger import ops
 WORD_BITS: Final = 50  # of a private word; the cap of all money is below 2^50, so bits 50..63 are the constant 0
 OPENING_PRICE: Final = 200  # units a bit
 GAS_PER_UNIT: Final = 1_000
+REGISTER_PRICE: Final = 100_000  # a row that every draw and every checkpoint reads
 DEPLOY_PRICE: Final = 200_000
 DEPLOY_PRICE_PER_KIB: Final = 1_000
 BURNED_PERMILLE: Final = 200  # of every required fee; the rest goes to the pool of the work that it caused
@@ -75,7 +76,11 @@ def base_fee(op: ops.Op) -> int:
             return 1_000
         case ops.CircleBlobPut():
             return 1_000 + 5 * -(-len(op.data) // 1_024)
+        case ops.NodeRegister():
+            return REGISTER_PRICE
         case ops.Transfer() | ops.Burn() | ops.Collect() | ops.OpenBlame():
+            return 1_000
+        case ops.Bond() | ops.Ready() | ops.Exit() | ops.Withdraw():
             return 1_000
         case (
             ops.EvaluationCommit()
@@ -84,6 +89,10 @@ def base_fee(op: ops.Op) -> int:
             | ops.InputPart()
             | ops.OpenCommit()
             | ops.OpenShare()
+            | ops.CoinDeal()
+            | ops.CoinAck()
+            | ops.CoinRepair()
+            | ops.Checkpoint()
         ):
             return 0
         case _:

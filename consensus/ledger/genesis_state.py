@@ -13,11 +13,12 @@ from octra.primitives import CAP_UNITS
 
 
 def genesis_writes(
-    params: LedgerParams, accounts: Mapping[bytes, int], time_ms: int
+    params: LedgerParams, accounts: Mapping[bytes, int], time_ms: int, epoch_rows: Mapping[bytes, bytes] = {}
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Everything that stands in the state before the first commit, sorted by key.
 
-    What genesis gives to nobody is left for emission.
+    What genesis gives to nobody is left for emission. `epoch_rows`: those of `epochs.genesis_rows`, if committees
+    are drawn.
     """
     public = sum(accounts.values())
     rows = {
@@ -29,4 +30,4 @@ def genesis_writes(
     }
     rows |= {keys.account(address): encode(Account(units)) for address, units in accounts.items()}
     rows |= {keys.node(seat.node_id): encode(Node(number)) for number, seat in enumerate(params.seats)}
-    return tuple(sorted(rows.items()))
+    return tuple(sorted({**rows, **epoch_rows}.items()))

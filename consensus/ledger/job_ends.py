@@ -30,8 +30,9 @@ def certify(x: Execution, job: Job, digests: tuple[bytes, ...]) -> None:
         handles.certify(x, name, digest)
     for reveal in job.reveals:
         if reveal.digests == digests:
-            node = x.node(reveal.seat)
-            x.store_node(Node(node.seat, node.tips, node.skipped, node.certified + 1, node.faults))
+            node_id = x.params.seats[reveal.seat].node_id
+            node = x.node(node_id)
+            x.store_node(node_id, Node(node.seat, node.tips, node.skipped, node.certified + 1, node.faults))
         else:
             _blame(x, job, reveal, digests)
     x.money.spend_escrow(job.escrow, Pool.FHE)

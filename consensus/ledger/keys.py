@@ -16,6 +16,12 @@ BLOB_EXPIRY: Final = b"\x19"
 STAGED: Final = b"\x1a"
 
 
+EPOCH_RULES: Final = b"\x00epoch_rules"  # this row and the next ones: only where committees are drawn
+EPOCH: Final = b"\x08"
+CANDIDATES: Final = b"\x08c"
+VALIDATOR: Final = b"\x1b"
+
+
 def account(address: bytes) -> bytes:
     """Public balance and nonces of an account (32 bytes), or the balance of a Circle (33 bytes)."""
     return b"\x01" + address
@@ -44,6 +50,31 @@ def due(round: int, name: bytes) -> bytes:
 def node(node_id: bytes) -> bytes:
     """What the chain remembers about a node."""
     return b"\x07" + node_id
+
+
+def epoch_record(epoch: int) -> bytes:
+    """The record that opened an epoch."""
+    return b"\x08r" + epoch.to_bytes(4, "big")
+
+
+def registered(epoch: int) -> bytes:
+    """The registered validators as of the record that opened an epoch."""
+    return b"\x08v" + epoch.to_bytes(4, "big")
+
+
+def coin_progress(epoch: int) -> bytes:
+    """How far the dealing of an epoch's coin is."""
+    return b"\x08k" + epoch.to_bytes(4, "big")
+
+
+def coin_dealing(epoch: int, dealer: int) -> bytes:
+    """One seat's dealing for an epoch's coin."""
+    return b"\x08d" + epoch.to_bytes(4, "big") + bytes([dealer])
+
+
+def validator(node_id: bytes) -> bytes:
+    """A registered validator."""
+    return VALIDATOR + node_id
 
 
 def circle(circle_id: bytes) -> bytes:

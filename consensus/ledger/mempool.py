@@ -199,7 +199,9 @@ class Pool:
 def spending(transaction: Transaction) -> int:
     """What the sender must hold in public for it: the fee, and the public amount that leaves."""
     match transaction.op:
-        case ops.Transfer(amount=amount) | ops.Burn(amount=amount) | ops.Encrypt(amount=amount):
+        case (
+            ops.Transfer(amount=amount) | ops.Burn(amount=amount) | ops.Encrypt(amount=amount) | ops.Bond(amount=amount)
+        ):
             return transaction.fee + amount
         case ops.MultiTransfer(items=items):
             return transaction.fee + sum(item.amount for item in items)

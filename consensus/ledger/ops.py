@@ -10,9 +10,15 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, Struct
 
+from octra.consensus.checkpoint import Checkpoint as SignedCheckpoint
+from octra.consensus.coin_dealing import CoinDealing, Complaint
+from octra.consensus.limits import COMMITTEE_MAX
 from octra.primitives import AMOUNT_MAX
 
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Bytes48 = Annotated[bytes, Meta(min_length=48, max_length=48)]
+Bytes64 = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Bytes96 = Annotated[bytes, Meta(min_length=96, max_length=96)]
 Bytes33 = Annotated[bytes, Meta(min_length=33, max_length=33)]
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 AmountOrZero = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
@@ -268,6 +274,88 @@ class OpenBlame(_Op, tag=0x6C, frozen=True, array_like=True):
     share: NodeBytes
 
 
+# --- validators: only where committees are drawn (rules version 2) ---
+
+
+class NodeRegister(_Op, tag=0x50, frozen=True, array_like=True):
+    """The sender registers a node of its own, or gives a registered one new keys."""
+
+    name: ClassVar[str] = "node_register"
+    node: Bytes32
+    bls_key: Bytes96  # checkpoints
+    bls_proof: Bytes48  # possession of its secret
+    coin_key: Bytes48  # G1, for shares of coins and nothing else: a complaint opens a point under it
+    view_key: Bytes32  # X25519: sealed input dealings
+    operator: Annotated[bytes, Meta(max_length=32)]  # declared; nodes of one operator share two seats
+    proof: Bytes64  # by the node key, over `validators.registration_message`
+
+
+class Bond(_Op, tag=0x52, frozen=True, array_like=True):
+    """Put public money behind a node of the sender: entry and liability, never votes."""
+
+    name: ClassVar[str] = "bond"
+    node: Bytes32
+    amount: Amount
+
+
+class Ready(_Op, tag=0x53, frozen=True, array_like=True):
+    """A bonded node of the sender follows the chain and may be drawn from now on, after its time as a shadow."""
+
+    name: ClassVar[str] = "ready"
+    node: Bytes32
+
+
+class Exit(_Op, tag=0x54, frozen=True, array_like=True):
+    """A node of the sender is drawn no more; seats that it holds already it still serves."""
+
+    name: ClassVar[str] = "exit"
+    node: Bytes32
+
+
+class Withdraw(_Op, tag=0x55, frozen=True, array_like=True):
+    """The bond of a node that left comes back, once its time is over and a checkpoint lies above."""
+
+    name: ClassVar[str] = "withdraw"
+    node: Bytes32
+
+
+class CoinDeal(_Op, tag=0x58, frozen=True, array_like=True):
+    """An incoming seat deals its part of the coin of `epoch`."""
+
+    name: ClassVar[str] = "coin_deal"
+    node_op: ClassVar[bool] = True
+    epoch: Index
+    dealing: CoinDealing
+
+
+class CoinAck(_Op, tag=0x59, frozen=True, array_like=True):
+    """An incoming seat has checked all dealings of the coin of `epoch`, and shows those that cheat it."""
+
+    name: ClassVar[str] = "coin_ack"
+    node_op: ClassVar[bool] = True
+    epoch: Index
+    complaints: Annotated[tuple[Complaint, ...], Meta(max_length=COMMITTEE_MAX)] = ()
+
+
+class CoinRepair(_Op, tag=0x5A, frozen=True, array_like=True):
+    """A seat proves after the end of a dealing that its share is bad, or shows its own of a dealing proven bad."""
+
+    name: ClassVar[str] = "coin_repair"
+    node_op: ClassVar[bool] = True
+    epoch: Index
+    dealer: Annotated[int, Meta(ge=0, lt=COMMITTEE_MAX)]
+    claim: Annotated[tuple[Complaint, ...], Meta(max_length=1)] = ()
+    share: Annotated[bytes, Meta(max_length=32)] = b""
+
+
+class Checkpoint(_Op, tag=0x5B, frozen=True, array_like=True):
+    """More than two thirds of all registered validators have signed the close of an epoch."""
+
+    name: ClassVar[str] = "checkpoint"
+    node_op: ClassVar[bool] = True
+    checkpoint: SignedCheckpoint
+
+
 Op = (
     Transfer
     | MultiTransfer
@@ -289,6 +377,15 @@ Op = (
     | OpenCommit
     | OpenShare
     | OpenBlame
+    | NodeRegister
+    | Bond
+    | Ready
+    | Exit
+    | Withdraw
+    | CoinDeal
+    | CoinAck
+    | CoinRepair
+    | Checkpoint
 )
 
 ENABLED: Final[dict[int, type[Op]]] = {
@@ -312,15 +409,25 @@ ENABLED: Final[dict[int, type[Op]]] = {
     0x6A: OpenCommit,
     0x6B: OpenShare,
     0x6C: OpenBlame,
+    0x50: NodeRegister,
+    0x52: Bond,
+    0x53: Ready,
+    0x54: Exit,
+    0x55: Withdraw,
+    0x58: CoinDeal,
+    0x59: CoinAck,
+    0x5A: CoinRepair,
+    0x5B: Checkpoint,
 }
+
+DRAWN_KINDS: Final = frozenset({0x50, 0x52, 0x53, 0x54, 0x55, 0x58, 0x59, 0x5A, 0x5B})  # from rules version 2 on
 
 # Kinds that the specification names and this version does not enable: refused by name.
 NOT_ENABLED: Final[dict[int, str]] = {
     0x14: "view_grant", 0x15: "view_revoke", 0x17: "stealth_transfer", 0x18: "stealth_claim", 0x19: "permit_floor",
     0x23: "circle_system", 0x30: "dsn_intent", 0x31: "dsn_commit", 0x32: "dsn_renew", 0x33: "dsn_grant",
-    0x34: "dsn_erase", 0x40: "fhe_job", 0x41: "input_deal", 0x44: "eval_confirm", 0x50: "node_register",
-    0x51: "node_keys", 0x52: "bond", 0x53: "ready", 0x54: "exit", 0x55: "withdraw", 0x56: "evidence", 0x57: "unrest",
-    0x58: "coin_deal", 0x59: "coin_ack", 0x5A: "coin_repair", 0x5B: "checkpoint", 0x60: "deal_root", 0x62: "complain",
+    0x34: "dsn_erase", 0x40: "fhe_job", 0x41: "input_deal", 0x44: "eval_confirm", 0x51: "node_keys",
+    0x56: "evidence", 0x57: "unrest", 0x60: "deal_root", 0x62: "complain",
     0x63: "deal_open", 0x64: "deal_ack", 0x66: "dkg_commit", 0x67: "dkg_rows", 0x68: "dkg_open", 0x69: "dkg_abort",
     0x6D: "dsn_audit", 0x6E: "dsn_rebuttal", 0x70: "propose", 0x71: "vote", 0x72: "service_register",
     0x73: "outbox_send", 0x74: "outbox_deliver",

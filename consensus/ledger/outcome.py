@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from octra.consensus.epoch import EpochRecord
 from octra.consensus.ledger.receipts import Event, Receipt, Settlement
 from octra.consensus.ledger.records import CircleRecord
 from octra.consensus.ports import CallOutcome
@@ -25,6 +26,7 @@ class SeatFault(Struct, frozen=True, array_like=True):
 
     seat: int
     proof: bytes
+    equivocation: bool = False
 
 
 class LedgerCommit(Struct, frozen=True, array_like=True):
@@ -36,6 +38,7 @@ class LedgerCommit(Struct, frozen=True, array_like=True):
     coin: bytes
     batches: tuple[LedgerBatch, ...]
     evidence: tuple[SeatFault, ...] = ()
+    opened: EpochRecord | None = None  # in the first block of an epoch, where committees are drawn
 
 
 class BlockFacts(Struct, frozen=True, array_like=True):

@@ -11,7 +11,10 @@ from octra.consensus.ledger.transactions import StaticRules
 
 
 class Seat(Struct, frozen=True, array_like=True):
-    """A member of the fixed committee. Its place in the list is its seat number, from 0."""
+    """A holder of a share of the network key; where the committee is fixed, also of a seat that orders.
+
+    Its place in the list is its seat number, from 0.
+    """
 
     node_id: bytes  # Ed25519: signs node operations
     bls_key: bytes
@@ -81,7 +84,7 @@ class LedgerParams(Struct, frozen=True, array_like=True):
 
     def static_rules(self, epoch: int | None) -> StaticRules:
         """What `admit` checks in `epoch`; with None only what never changes (for attestation and execution)."""
-        return StaticRules(self.chain, epoch, (self.prices,), len(self.seats), self.legacy_signing)
+        return StaticRules(self.chain, epoch, (self.prices,), len(self.seats), self.legacy_signing, self.rules_version)
 
 
 ERA: Final = 0  # one network key, dealt at genesis; its seats are those of epoch 0

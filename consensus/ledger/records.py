@@ -332,10 +332,13 @@ def opening_name(digest: bytes, attempt: int) -> bytes:
 # --- nodes ---
 
 
-class Node(Struct, frozen=True, array_like=True):
-    """What the chain remembers about a member of the committee."""
+NO_SEAT: Final = 255
 
-    seat: int
+
+class Node(Struct, frozen=True, array_like=True):
+    """What the chain remembers about a node that orders or holds a share of the network key."""
+
+    seat: int  # its share of the network key; `NO_SEAT` where it holds none
     tips: int = 0
     skipped: int = 0  # transactions of its batches that could not run
     certified: int = 0  # jobs certified with its digest

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from octra.codec import decode, encode
+from octra.consensus.epoch import DRAWN_RULES
 from octra.consensus.ledger import fees, ops
 from octra.consensus.ledger.errors import (
     BadSignature,
@@ -29,6 +30,7 @@ from octra.consensus.ledger.errors import (
 )
 from octra.consensus.ledger.legacy import LegacyText, parse_legacy
 from octra.consensus.ledger.points import is_usable_reader, is_usable_signer
+from octra.consensus.ledger.registration import check_registration
 from octra.consensus.ledger.sidecar import check_sidecar
 from octra.crypto import ed25519
 from octra.crypto.hash import H, tag16
@@ -84,6 +86,7 @@ class StaticRules:
     prices: tuple[fees.Prices, ...]  # of this epoch and the last: the lower minimum counts
     seats: int
     legacy_signing: bool = False
+    rules_version: int = 1
 
     def minimum_fee(self, op: ops.Op) -> int:
         """The smallest fee that `admit` accepts for `op`."""
@@ -213,6 +216,8 @@ def check_expiry(expiry_epoch: int, epoch: int) -> None:
 def check_op(transaction: Transaction, rules: StaticRules) -> None:
     """The static rules of fee, sidecar and operation fields."""
     op = transaction.op
+    if rules.rules_version < DRAWN_RULES and op.kind in ops.DRAWN_KINDS:
+        raise Unsupported(op.name)
     if op.node_op:
         if transaction.fee or transaction.nonce != NODE_OP_NONCE:
             raise InvalidOp("a node operation has fee 0 and nonce 1")
@@ -233,6 +238,8 @@ def check_op(transaction: Transaction, rules: StaticRules) -> None:
                 raise InvalidOp("a handle stands twice")
             if not is_usable_reader(op.reader):
                 raise InvalidOp("the reader key cannot receive sealed messages")
+        case ops.NodeRegister():
+            check_registration(op, transaction.sender, rules.chain)
         case ops.CircleAssets():
             paths = [file.path for file in op.files]
             if any(len(path.encode()) > ops.PATH_BYTES_MAX for path in paths):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from octra.codec import encode
-from octra.consensus.ledger import blobs, inputs, keys, openings, work
+from octra.consensus.ledger import blobs, epochs, inputs, keys, openings, validators, work
 from octra.consensus.ledger.committee_math import CommitteeMath
 from octra.consensus.ledger.execute import Run, execute_calls, execute_item, keep_events
 from octra.consensus.ledger.execution import Execution, Money
@@ -45,14 +45,22 @@ def apply_commit(
     math: CommitteeMath,
 ) -> Outcome:
     """The effects of a commit on the state of `view`. Raises only for the node's own trouble, never for a sender's."""
-    state = Overlay(view)
-    clock, epoch_started = _advance(state.require(keys.CLOCK, Clock), commit, params)
+    state, epoch = Overlay(view), epochs.epoch_of(view)
+    before = state.require(keys.CLOCK, Clock)
+    if epoch is None:
+        authors = params.seats
+        clock, epoch_started = _advance(before, commit, params)
+    else:
+        authors = epochs.authors_of(view, commit.opened.seats_next if commit.opened else epoch.seats)
+        clock, epoch_started = _advance_drawn(before, commit, epoch.base_round), commit.opened is not None
     supply = state.require(keys.SUPPLY, Supply)
-    x = Execution(state, view, params, clock, commit.coin, math, Money.of(supply))
+    x = Execution(state, view, params, clock, commit.coin, math, Money.of(supply), authors)
     state.store(keys.CLOCK, clock)
     run = Run(x, engine, params.static_rules(None))
+    if commit.opened is not None:
+        epochs.open_epoch(x, commit.opened)
     for fault in commit.evidence:
-        x.record_fault(Fault(FaultKind.ORDERING, fault.seat, fault.proof, clock.height))
+        _take_evidence(x, fault)
     if epoch_started:
         x.emit("epoch_started", clock.epoch)
         blobs.expire(x)
@@ -94,6 +102,35 @@ def _advance(before: Clock, commit: LedgerCommit, params: LedgerParams) -> tuple
         ),
         started,
     )
+
+
+def _advance_drawn(before: Clock, commit: LedgerCommit, base_round: int) -> Clock:
+    """The same where each epoch has an order of its own, which begins at round 1 again."""
+    assert commit.height == before.height + 1
+    assert commit.time_ms > before.time_ms
+    opened = commit.opened
+    if opened is None:
+        round = base_round + commit.leader_round
+        return replace(before, height=commit.height, round=round, time_ms=commit.time_ms)
+    assert (opened.epoch, opened.close_height) == (before.epoch + 1, before.height)
+    return Clock(
+        height=commit.height,
+        round=before.round + commit.leader_round,
+        time_ms=commit.time_ms,
+        epoch=opened.epoch,
+        epoch_start_ms=opened.close_time_ms,
+        beacon=opened.beacon,
+    )
+
+
+def _take_evidence(x: Execution, fault: SeatFault) -> None:
+    """Keep the fault; where committees are drawn, it decides who may be drawn again, and how often."""
+    node = x.authors[fault.seat].node_id
+    kept = x.record_fault(Fault(FaultKind.ORDERING, fault.seat, fault.proof, x.clock.height), node)
+    if kept and fault.equivocation:
+        validators.remove_for_equivocation(x, node)
+    elif kept:
+        validators.lower_score(x, node)
 
 
 def _settle_due(x: Execution) -> None:

@@ -13,10 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octra.codec import encode
+from octra.consensus.checkpoint import Checkpoint, CheckpointBody
+from octra.consensus.coin_dealing import Ceremony, complain, deal
 from octra.consensus.ledger import errors, fees, ops
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.legacy import parse_legacy, print_legacy
+from octra.consensus.ledger.registration import registration_message
 from octra.consensus.ledger.sidecar import describe_dealing, input_id, pack_sidecar
+from octra.crypto import bls, sharing
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.seal import view_key
 from octra.errors import InvalidInput, Malformed
@@ -26,7 +30,7 @@ VECTORS = Path(__file__).parents[2] / "vectors" / "ledger"
 SIGNING = json.loads((VECTORS / "signing.json").read_text())
 A, B = SigningKey(bytes([1]) * 32), SigningKey(bytes([2]) * 32)
 CHAIN = bytes([3]) * 32
-RULES = tx.StaticRules(chain=CHAIN, epoch=10, prices=(fees.Prices(),), seats=4, legacy_signing=True)
+RULES = tx.StaticRules(chain=CHAIN, epoch=10, prices=(fees.Prices(),), seats=4, legacy_signing=True, rules_version=2)
 TO_B = address_of(B.public)
 
 LEAVES, BOXES = [bytes([k]) * 32 for k in range(4)], [bytes([k]) * 100 for k in range(4)]
@@ -35,6 +39,21 @@ SIDECAR = pack_sidecar(LEAVES, BOXES)
 X = bytes([7]) * 32
 CIRCLE = bytes([1]) + bytes([9]) * 32
 READER = view_key(B.public)
+
+
+def _registration() -> ops.NodeRegister:
+    """Node B, registered by account A."""
+    secret = bls.SecretScalar.from_seed(X)
+    coin_key = sharing.point_of(sharing.scalar_from(X))
+    unsigned = ops.NodeRegister(
+        B.public, secret.public(), secret.prove_possession(), coin_key, READER, b"operator", bytes(64)
+    )
+    proof = B.sign(registration_message(CHAIN, address_of(A.public), unsigned))
+    return msgspec.structs.replace(unsigned, proof=proof)
+
+
+REGISTRATION = _registration()
+DEALT_COIN = deal(Ceremony(X, (REGISTRATION.coin_key,) * 4), 1, X)
 
 ONE_OF_EACH: tuple[ops.Op, ...] = (
     ops.Transfer(TO_B, 12_500_000, b"rent"),
@@ -57,6 +76,15 @@ ONE_OF_EACH: tuple[ops.Op, ...] = (
     ops.OpenCommit(X, TO_B),
     ops.OpenShare(X, b"share"),
     ops.OpenBlame(X, 3, X[:16], b"share"),
+    REGISTRATION,
+    ops.Bond(B.public, 1_000_000_000),
+    ops.Ready(B.public),
+    ops.Exit(B.public),
+    ops.Withdraw(B.public),
+    ops.CoinDeal(7, DEALT_COIN),
+    ops.CoinAck(7, (complain(DEALT_COIN, 2, sharing.scalar_from(X)),)),
+    ops.CoinRepair(7, 2, (), X),
+    ops.Checkpoint(Checkpoint(CheckpointBody(1, "octra:test-03030303", 6, 90, X, X, X, X, 4), b"\x07", b"s" * 48)),
 )
 
 
