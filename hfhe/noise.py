@@ -8,10 +8,12 @@ arrives on two ways counts with its summed coefficient: copies of one noise cann
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from octra.errors import InvalidInput
 from octra.hfhe.params import Budgets
+
+REDUCED: Final = frozenset((-3, -2, -1, 1, 2, 3))  # coefficients modulo 8 that a form keeps; 0 and 4 are constants
 
 
 class Form(NamedTuple):
@@ -23,7 +25,7 @@ class Form(NamedTuple):
     @property
     def norm2(self) -> int:
         """The squared norm: noise variance in units of one source's."""
-        return sum(coefficient * coefficient for _, coefficient in self.terms)
+        return sum([coefficient * coefficient for _, coefficient in self.terms])
 
     @property
     def is_source(self) -> bool:
@@ -73,17 +75,15 @@ def combine(parts: Iterable[tuple[int, Form]], kappa: int) -> Form:
     whatever its sign. The smallest representative has the least noise.
     """
     merged: dict[int, int] = {}
-    for weight, form in parts:
-        kappa += weight * form.kappa
-        for index, coefficient in form.terms:
-            merged[index] = merged.get(index, 0) + weight * coefficient
-    terms: list[tuple[int, int]] = []
-    for index in sorted(merged):
-        coefficient = (merged[index] + 3) % 8 - 3
-        if coefficient == 4:
-            kappa += 4
-        elif coefficient:
-            terms.append((index, coefficient))
+    for weight, (form_terms, form_kappa) in parts:
+        kappa += weight * form_kappa
+        for index, coefficient in form_terms:
+            merged[index] = merged[index] + weight * coefficient if index in merged else weight * coefficient
+    terms = sorted(merged.items())
+    if not REDUCED.issuperset(merged.values()):
+        reduced = [(index, (coefficient + 3) % 8 - 3) for index, coefficient in terms]
+        kappa += 4 * sum(coefficient == 4 for _, coefficient in reduced)
+        terms = [(index, coefficient) for index, coefficient in reduced if coefficient not in (0, 4)]
     return Form(tuple(terms), (kappa + 4) % 8 - 4)
 
 
@@ -94,10 +94,11 @@ def negate(form: Form) -> Form:
 
 def margin(form: Form) -> Literal[8, 4] | None:
     """8 when every assignment lies at least 1/8 from the decision line, 4 when it lies 1/4 away, else None."""
-    total = sum(coefficient for _, coefficient in form.terms) + form.kappa
+    coefficients = [coefficient for _, coefficient in form.terms]
+    total = sum(coefficients) + form.kappa
     if total % 2:
         return 8
-    if total % 4 == 2 and all(coefficient % 2 == 0 for _, coefficient in form.terms):
+    if total % 4 == 2 and not any(coefficient % 2 for coefficient in coefficients):
         return 4
     return None
 

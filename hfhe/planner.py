@@ -35,6 +35,8 @@ def make_plan(graph: Graph, params: ParameterSet, security_bits: int = 128) -> P
 
 def _lower(graph: Graph, budgets: Budgets) -> Graph:
     """The same circuit without operations that the budgets do not allow in one bootstrap."""
+    if not any(node.op is Op.LUT or node.op is Op.ANDXOR for node in graph.nodes):
+        return graph
 
     def lower_lut(builder: Builder, table: int, literals: Sequence[Literal]) -> Literal:
         literal = builder.lut(table, literals)  # a single gate, when its new arguments allow
@@ -123,10 +125,10 @@ class _Planner:
         """Bootstrap the weighted sum of literals, after rebasing what is too heavy."""
         while True:
             parts = [(weight, self._value(literal)) for weight, literal in zip(weights, literals, strict=True)]
-            form = combine([*parts, *carried], kappa)
+            form = combine([*parts, *carried] if carried else parts, kappa)
             budget = budget_of(form, self.budgets)
             if form.norm2 <= budget:
-                return self._bootstrap(form, salt)
+                return self._step(form, salt)
             if not (self._rebase_heaviest(weights, literals) or self._separate(literals, carried)):
                 raise NoiseBudgetExceeded(node_id, form.norm2, budget)
 
@@ -171,12 +173,14 @@ class _Planner:
     # --- sums instead of bootstraps ---------------------------------------------------------------------------------
 
     def _offer_partner(self, node_id: int, literals: tuple[Literal, ...]) -> None:
-        self.partners.setdefault(tuple(literal >> 1 for literal in literals), []).append((node_id, literals))
+        self.partners.setdefault(tuple([literal >> 1 for literal in literals]), []).append((node_id, literals))
 
     def _linear_xor(self, node_id: int, literals: tuple[Literal, ...]) -> Form | None:
         """The XOR as a sum over a MAJ3 or ANDs of the same bits that exist already, if the norm allows."""
+        partners = self.partners.get(tuple([literal >> 1 for literal in literals])) if len(literals) <= 3 else None
+        if partners is None:
+            return None
         limit = self.budgets.b8 if node_id in self.inner else self.budgets.open
-        partners = self.partners.get(tuple(literal >> 1 for literal in literals), []) if len(literals) in (2, 3) else []
         candidates: list[Form] = []
         if len(literals) == 2:
             for position, (node, signed) in enumerate(partners):
@@ -186,11 +190,13 @@ class _Planner:
                     both = combine(((-1, self.values[node]), (-1, self.values[other])), -1)
                     candidates.append(_complemented(both, signed))
                     break
-        if partners:  # a + b (+ c) - 2 maj, and a constant where there are two
-            node, signed = partners[0]
-            parts = [(1, self._value(literal)) for literal in signed]
-            full = combine([*parts, (-2, self.values[node])], -1 if len(signed) == 2 else 0)
-            candidates.append(_complemented(full, signed))
+        node, signed = partners[0]  # a + b (+ c) - 2 maj, and a constant where there are two
+        parts = [(1, self._value(literal)) for literal in signed]
+        parts.append((-2, self.values[node]))
+        if not candidates and _norm2_of_strangers(parts) > limit:
+            return None
+        full = combine(parts, -1 if len(signed) == 2 else 0)
+        candidates.append(_complemented(full, signed))
         return next((form for form in candidates if form.norm2 <= limit), None)
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -219,6 +225,10 @@ class _Planner:
     def _bootstrap(self, form: Form, salt: int = UNSALTED) -> Form:
         """The source that a bootstrap of `form` gives. Equal forms are bootstrapped once, but for salted outputs."""
         assert form.norm2 <= budget_of(form, self.budgets)
+        return self._step(form, salt)
+
+    def _step(self, form: Form, salt: int) -> Form:
+        """The same for a form that is known to fit."""
         known = self.known.get(form)
         if known is not None and salt == UNSALTED:
             return known
@@ -241,6 +251,15 @@ class _Planner:
         return outputs
 
 
+def _norm2_of_strangers(parts: Sequence[tuple[int, Form]]) -> int:
+    """The norm^2 of a sum of different sources, without making it; 0 where anything would merge."""
+    if any(len(form.terms) != 1 or abs(form.terms[0][1]) != 1 for _, form in parts):
+        return 0
+    if len({form.terms[0][0] for _, form in parts}) < len(parts):
+        return 0
+    return sum([weight * weight for weight, _ in parts])
+
+
 def _complemented(form: Form, signed: Sequence[Literal]) -> Form:
     """An odd number of complements among an XOR's literals negates it."""
     return negate(form) if sum(literal & 1 for literal in signed) % 2 else form
@@ -253,7 +272,9 @@ def _drop_unused(
     needed = {index for form in outputs for index, _ in form.terms}
     for position in range(len(steps) - 1, -1, -1):
         if inputs + position in needed:
-            needed.update(index for index, _ in steps[position].terms)
+            needed.update([index for index, _ in steps[position].terms])
+    if all(inputs + position in needed for position in range(len(steps))):
+        return tuple(steps), tuple(outputs)
     numbers = {index: index for index in range(inputs)}
     kept: list[Step] = []
 
