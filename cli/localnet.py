@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="A whole network on this machine.")
 
-_NODES = typer.Option(4, min=1, max=10, help="validators; below 4 nothing is tolerated and nothing is secret")
+_NODES = typer.Option(4, min=1, max=24, help="validators; below 4 nothing is tolerated, above 10 nothing is private")
 _LIGHT = typer.Option(1, min=0, max=4, help="light nodes")
 _PARAMETERS = typer.Option("T", help="FHE parameter set of the network key: T, or TEST (fast, hides nothing)")
 _EPOCH = typer.Option(20, min=5, help="seconds of an epoch")
@@ -136,8 +136,11 @@ def _transport(name: str) -> PlaceKind:
 
 
 def _announce(network: LocalNetwork) -> None:
+    from octra.node.home import read_genesis
+    from octra.node.rpc.present import key_warning
+
     first = network.places[0].http
     rows = [[place.name, place.role.value, f"http://{place.http}/"] for place in network.places]
     say(output.table(rows, ["node", "role", "explorer and API"]))
-    say("key: dealer (test network, no secrecy against its operator)")
+    say(f"key: {key_warning(read_genesis(network.places[0].directory))}")
     print(json.dumps({"event": "ready", "rpc": f"http://{first}/rpc", "explorer": f"http://{first}/"}), flush=True)

@@ -52,7 +52,7 @@ class Network:
     @property
     def secrecy(self) -> str:
         """One honest line about who could read private amounts."""
-        if self.key_origin.startswith("dealer"):
+        if self.key_origin.startswith(("dealer", "none")):
             return f"key: {self.key_origin}"
         if not self.secret:
             return "key: no secrecy, a single seat can read everything"

@@ -129,12 +129,13 @@ def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None
     )
     seat = supervisor.add(ActorCode.KEYSHARD, lambda: SeatActor(parts), count_max=10_000)
     sync = supervisor.add(ActorCode.SYNC, lambda: SyncActor(parts), count_max=10_000)
+    members = frozenset(parts.facts.committee.seats)
+    wanted = members - {identity.node_id} if identity.node_id in members else frozenset()
     peers = supervisor.add(
         ActorCode.PEERS,
-        lambda: PeersActor(identity, parts.router, parts.facts.config.p2p.bootstrap),
+        lambda: PeersActor(identity, parts.router, parts.facts.config.p2p.bootstrap, wanted),
         count_max=4_096,
     )
-    members = frozenset(parts.facts.committee.seats)
     for_seats = {(ActorCode.MEMPOOL, MempoolMessage.BATCH), (ActorCode.ORDERING, OrderingMessage.VERTICES)}
 
     def allow(actor: ActorCode) -> Callable[[NodeId, int], bool]:

@@ -90,6 +90,8 @@ class FullNode:
         genesis, found = self.genesis, []
         if genesis.key.origin == "dealer":
             found.append("key: dealer (test network, no secrecy against its operator)")
+        if not genesis.key.exists:
+            found.append("no network key: this chain has public operations only")
         if genesis.coin.origin == "dealt":
             found.append(
                 "coin dealt by one party: it knows every leader in advance. Safety is unaffected; liveness against "

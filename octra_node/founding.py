@@ -17,7 +17,7 @@ from octra.crypto import bls
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.hfhe import params, wire
-from octra.hfhe.threshold import dealer
+from octra.hfhe.threshold import dealer, prss
 from octra.node import config, home
 from octra.node.localnet_seed import FIRST_HTTP_PORT, FIRST_P2P_PORT
 from octra.node.p2p.address import Place, PlaceKind
@@ -80,10 +80,7 @@ def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = pr
     coefficients = [int.from_bytes(bls.SecretScalar.from_seed(os.urandom(32)).to_bytes(), "big") for _ in range(faults)]
     coin_shares = bls.deal(int.from_bytes(coin_secret.to_bytes(), "big"), faults, plan.validators, coefficients)
 
-    say(f"dealing the network key (set {plan.parameters}) to {plan.validators} seats")
-    parameters = params.get(plan.parameters, allow_insecure=True)
-    key = dealer.deal(parameters, os.urandom(32), plan.validators)
-    evaluation = wire.encode_evaluation_key(key.evaluation)
+    key = _deal_key(plan, say)
     genesis = chain.check(
         chain.Genesis(
             version=1,
@@ -101,15 +98,16 @@ def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = pr
             ),
             accounts=_accounts(seed, plan.accounts),
             coin=chain.GenesisCoin("dealt", coin_secret.public(), tuple(share.public() for share in coin_shares)),
-            key=chain.GenesisKey("dealer", plan.parameters, key.key_id, H("octra.fhe.eval", evaluation)),
+            key=key.public,
             epoch_ms=plan.epoch_ms,
             legacy_signing=True,
         )
     )
     plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (plan.directory / EVALUATION_FILE).write_bytes(evaluation)
+    if key.evaluation:
+        (plan.directory / EVALUATION_FILE).write_bytes(key.evaluation)
 
-    first = plan.listen(0, node_keys[0].node_id)
+    reached = tuple(plan.listen(number, keys.node_id) for number, keys in enumerate(node_keys))
     places: list[NodePlace] = []
     for number in range(plan.validators + plan.light):
         validator = number < plan.validators
@@ -119,11 +117,32 @@ def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = pr
             else home.NodeKeys(SigningKey(os.urandom(32)))
         )
         place = _place(plan, number)
-        _write_node(plan, place, number, genesis, keys, bootstrap=() if number == 0 else (first,))
-        if validator:
-            home.write_seat(place.directory, keys, 0, key.seats[number].to_bytes())
+        others = tuple(address for other, address in enumerate(reached) if other != number)
+        _write_node(plan, place, number, genesis, keys, bootstrap=others if validator else reached[:1])
+        if validator and key.shares:
+            home.write_seat(place.directory, keys, 0, key.shares[number])
         places.append(place)
     return places
+
+
+@dataclass(frozen=True, slots=True)
+class _DealtKey:
+    public: chain.GenesisKey
+    evaluation: bytes = b""
+    shares: tuple[bytes, ...] = ()  # by seat
+
+
+def _deal_key(plan: Plan, say: Callable[[str], None]) -> _DealtKey:
+    """The network key, or none for more seats than can share one (docs/decisions/no-network-key.md)."""
+    if plan.validators > prss.SEATS_MAX:
+        say(f"no network key: {plan.validators} seats, at most {prss.SEATS_MAX} can share one; public operations only")
+        return _DealtKey(chain.GenesisKey(chain.NO_KEY, plan.parameters, bytes(32), bytes(32)))
+    say(f"dealing the network key (set {plan.parameters}) to {plan.validators} seats")
+    parameters = params.get(plan.parameters, allow_insecure=True)
+    key = dealer.deal(parameters, os.urandom(32), plan.validators)
+    evaluation = wire.encode_evaluation_key(key.evaluation)
+    public = chain.GenesisKey("dealer", plan.parameters, key.key_id, H("octra.fhe.eval", evaluation))
+    return _DealtKey(public, evaluation, tuple(share.to_bytes() for share in key.seats))
 
 
 def _accounts(seed: bytes, extra: Sequence[Address]) -> tuple[chain.GenesisAccount, ...]:
@@ -142,11 +161,12 @@ def _place(plan: Plan, number: int) -> NodePlace:
 def _write_node(
     plan: Plan, place: NodePlace, number: int, genesis: chain.Genesis, keys: home.NodeKeys, bootstrap: tuple[str, ...]
 ) -> None:
+    evaluator = genesis.key.exists and place.role is not config.Role.LIGHT
     settings = config.Config(
         node=config.NodeSection(role=place.role),
         p2p=config.P2PSection(listen=(plan.listen(number),), bootstrap=bootstrap),
         http=config.HttpSection(listen=place.http, public=bool(plan.hosts)),
-        fhe=config.FheSection(evaluator=place.role is not config.Role.LIGHT, evaluation_key=f"../{EVALUATION_FILE}"),
+        fhe=config.FheSection(evaluator=evaluator, evaluation_key=f"../{EVALUATION_FILE}"),
     )
     place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (place.directory / config.CONFIG_FILE).write_text(config.dump(settings))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import json
 import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,16 +15,12 @@ from pathlib import Path
 
 from octra.errors import Unavailable
 from octra.node import config, founding, home
+from octra.node.children import Launcher, NodeFailed, NodeProcess, last_line
+from octra.node.p2p.address import parse_place
 
 STATE_FILE = "network.json"
 READY_WAIT_S = 120.0
 STOP_WAIT_S = 20.0
-
-
-class NodeFailed(Unavailable):
-    """A node process ended, or did not become ready; the message ends with the last line of its log."""
-
-    oct_code = 5001
 
 
 class PortsTaken(Unavailable):
@@ -44,7 +38,8 @@ class LocalNetwork:
 
     directory: Path
     places: list[founding.NodePlace]
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, NodeProcess] = field(default_factory=dict)
+    _launcher: Launcher | None = None
 
     @classmethod
     def found(cls, plan: founding.Plan, seed: bytes, say: Callable[[str], None] = print) -> LocalNetwork:
@@ -87,11 +82,10 @@ class LocalNetwork:
         """Start one node's process; it ends with this one."""
         place = self.place(name)
         (place.directory / "logs").mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "octra.cli", "node", "start", "--home", str(place.directory)]
-        with (place.directory / "logs" / "node.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent
-            )
+        if self._launcher is None:
+            transport = parse_place(config.load(place.directory).p2p.listen[0]).kind
+            self._launcher = Launcher.open(self.directory, transport.value, self.directory / "launcher.log")
+        self.processes[name] = self._launcher.start(place.directory, place.directory / "logs" / "node.log")
 
     def wait_ready(self, name: str, timeout_s: float = READY_WAIT_S) -> None:
         """Wait until the node answers that it is synced; raises `NodeFailed`."""
@@ -124,12 +118,13 @@ class LocalNetwork:
                 process.kill()
                 process.wait()
         self.processes.clear()
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
 
     def last_log_line(self, name: str) -> str:
         """The end of a node's log, for messages."""
-        path = self.place(name).directory / "logs" / "node.log"
-        lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-        return lines[-1][:300] if lines else "its log is empty"
+        return last_line(self.place(name).directory / "logs" / "node.log")
 
     def _write_state(self, seed: bytes) -> None:
         document = {
@@ -174,8 +169,3 @@ def _check_free(address: str) -> None:
             probe_socket.bind((host, int(port)))
         except OSError as error:
             raise PortsTaken(int(port)) from error
-
-
-def _die_with_parent() -> None:
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -230,11 +230,15 @@ def _must(ref: LocalRef[PeersMessage], message: PeersMessage) -> None:
 
 @dataclass
 class PeersActor:
-    """Keeps this node linked. `bootstrap` are multiaddrs that end in `/p2p/<peer id>`."""
+    """Keeps this node linked. `bootstrap` are multiaddrs that end in `/p2p/<peer id>`.
+
+    A link to each of `members` is kept once an address is known, however many there are: seats speak to all seats.
+    """
 
     identity: Identity
     router: Router
     bootstrap: Collection[str]
+    members: Collection[NodeId] = ()
     announce: Sequence[str] = ()  # addresses to tell others; default: where we listen
     links_wanted: int = LINKS_WANTED
     seed: int = 0
@@ -316,6 +320,8 @@ class PeersActor:
         for record in records:
             check_record(record, self.identity.genesis_hash, wall_ms)
             self._book.learn(record, now_ms)
+            if record.node_id in self.members:
+                self._book.want(NodeId(record.node_id), record.addresses, now_ms)
 
     def _answer(self) -> list[PeerRecord]:
         wall_ms = self._context.clock.wall_ms()

@@ -83,6 +83,16 @@ class NotOffered(Unavailable):
         self.what = what
 
 
+class NoNetworkKey(InvalidInput):
+    """The chain was founded without a network key, so nothing on it can be encrypted."""
+
+    oct_code = 2116
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"{operation}: this chain has no network key, so it offers public operations only")
+        self.operation = operation
+
+
 class Internal(Corrupt):
     """The node met a state that it did not expect."""
 

@@ -45,12 +45,15 @@ def key_warning(genesis: Genesis) -> str:
     """What every status says about the network key, and what secrecy it gives."""
     if genesis.key.origin == "dealer":
         return "dealer (test network, no secrecy against its operator)"
+    if not genesis.key.exists:
+        return "none (public operations only)"
     return genesis.key.origin
 
 
 def secrecy(genesis: Genesis) -> str:
     """`none` when a single party could read everything."""
-    return "none" if genesis.key.origin == "dealer" or len(genesis.validators) < 4 else "threshold"
+    one_party = genesis.key.origin == "dealer" or len(genesis.validators) < 4
+    return "none" if one_party or not genesis.key.exists else "threshold"
 
 
 def chain(facade: NodeFacade, view: StoredView) -> Json:

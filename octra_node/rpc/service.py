@@ -23,7 +23,7 @@ from octra.consensus.ledger.transactions import (
 from octra.consensus.statetree import TreeProof
 from octra.crypto.hash import merkle_path
 from octra.errors import InvalidInput
-from octra.node.rpc.errors import BadRequest, NotFound, UnknownAccount
+from octra.node.rpc.errors import BadRequest, NoNetworkKey, NotFound, UnknownAccount
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.facts import AccountFacts, CircleFacts, EpochFacts, HeightFacts, Level, TransactionFacts
 from octra.node.rpc.reading import StoredView, transaction_facts
@@ -33,6 +33,7 @@ from octra.storage.blocks import CertificateKind
 WAIT_S_MAX: Final = 25  # below the 30 s that a request may take
 HISTORY_MAX: Final = 10_000  # rows that paging by offset may walk over
 LEVELS: Final = {level.word: level for level in Level}
+PRIVATE: Final = (ops.Encrypt, ops.Decrypt, ops.PrivateTransfer, ops.Collect, ops.ViewRequest)
 
 _NO_SIGNATURE: Final = bytes(64)
 
@@ -117,6 +118,8 @@ async def submit(facade: NodeFacade, item: bytes) -> tuple[bytes, Unchecked]:
     unchecked = decode_item(item)
     if unchecked.content.op.node_op:
         raise BadRequest("operations of seats are not taken from outside")
+    if isinstance(unchecked.content.op, PRIVATE) and not facade.genesis.key.exists:
+        raise NoNetworkKey(unchecked.content.op.name)
     return await facade.submit(item), unchecked
 
 

@@ -8,11 +8,13 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import msgspec
 import pytest
 
 from octra.circles.identity import origin_label, print_circle
 from octra.codec import decode
 from octra.consensus.certificate import BlockHeader
+from octra.consensus.genesis import NO_KEY, GenesisKey
 from octra.consensus.ledger import ops
 from octra.consensus.ledger.records import Account
 from octra.consensus.statetree import TreeProof, verify_key
@@ -73,6 +75,20 @@ def test_operations_of_seats_are_not_taken_from_outside(client: Any, node: Any) 
     item = node.signed(BOB, 1, ops.EvaluationCommit(bytes(32), bytes(32)), fee=0)
     assert client.rpc("octra_submitRaw", b64(item))["code"] == -32602
     assert not any(item == waiting for waiting in node.pool.values())
+
+
+def test_a_chain_without_a_network_key_says_so_and_refuses_private_operations_by_name(
+    client: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = GenesisKey(NO_KEY, "T", bytes(32), bytes(32))
+    monkeypatch.setattr(node, "genesis", msgspec.structs.replace(node.genesis, key=none))
+    assert client.rpc("octra_status")["key"] == "none (public operations only)"
+    assert client.rpc("octra_status")["secrecy"] == "none"
+    sealed = ops.PrivateTransfer(bytes(32), ops.InputDealing(50, 0, (bytes(32),), bytes(32)))
+    for op in (ops.Encrypt(1), ops.Decrypt(1), ops.Collect(), ops.ViewRequest((bytes(32),), bytes(32)), sealed):
+        refusal = client.rpc("octra_submitRaw", b64(node.signed(BOB, 1, op)))
+        assert refusal["code"] == 116
+        assert op.name in refusal["message"]
 
 
 def test_simulation_tells_the_first_broken_rule_without_sending(client: Any, node: Any) -> None:

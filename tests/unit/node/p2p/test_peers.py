@@ -21,6 +21,7 @@ from octra.node.p2p.handshake import Identity
 from octra.node.p2p.memory import MemoryNetwork, uniform
 from octra.node.p2p.peers import (
     BACKOFF_MAX_MS,
+    LINKS_WANTED,
     PATIENCE_MS,
     STEADY_MS,
     PeerBook,
@@ -113,6 +114,36 @@ def test_a_changed_record_is_refused(change: dict[str, object]) -> None:
         check_record(msgspec.structs.replace(record, **change), someone.genesis_hash, WALL_MS)
     with pytest.raises(InvalidInput):
         check_record(record, b"h" * 32, WALL_MS)
+
+
+def test_members_of_a_committee_link_to_all_others_however_many(simulate: Simulate) -> None:
+    async def scenario() -> None:
+        network, clock, log = MemoryNetwork(3, uniform(0.01, 0.05)), LoopClock(WALL_MS), structlog.get_logger()
+        identities = [identity(number + 1) for number in range(12)]
+        members = {who.node_id for who in identities[:11]}
+        assert len(members) - 1 > LINKS_WANTED
+        routers, supervisors, running = [], [], []
+        for number, who in enumerate(identities):
+            router = Router(Endpoint(who, network.carrier(number, who.node_id), clock, log), clock, log)
+            bootstrap = routers[0].transport.listening() if routers else ()
+            wanted = members if who.node_id in members else ()
+            supervisor = Supervisor(clock, log)
+            actor = PeersActor(who, router, bootstrap, wanted)
+            connect_peers(router, supervisor.add(ActorCode.PEERS, lambda actor=actor: actor))
+            await router.start()
+            routers.append(router)
+            supervisors.append(supervisor)
+            running.append(asyncio.create_task(supervisor.run()))
+        await asyncio.sleep(120)
+        for who, router in zip(identities[:11], routers, strict=False):
+            assert members - {who.node_id} <= set(router.peers())
+        for supervisor, task in zip(supervisors, running, strict=True):
+            supervisor.shutdown()
+            await task
+        for router in routers:
+            await router.stop()
+
+    simulate(scenario())
 
 
 def test_nodes_that_know_one_bootstrap_find_each_other_and_heal(simulate: Simulate) -> None:
