@@ -92,6 +92,12 @@ def _kernel() -> Iterator[Check]:
     yield Check("FHE kernel", True, choose().name)
 
 
+def _signatures() -> Iterator[Check]:
+    from octra.crypto import ed25519
+
+    yield Check("signatures", True, ed25519.engine())
+
+
 def _engine() -> Iterator[Check]:
     from importlib.metadata import version
 
@@ -152,4 +158,13 @@ def _is_free(port: int) -> bool:
     return True
 
 
-CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_python, _disk, _wallets, _kernel, _engine, _ports, _node)
+CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
+    _python,
+    _disk,
+    _wallets,
+    _kernel,
+    _signatures,
+    _engine,
+    _ports,
+    _node,
+)

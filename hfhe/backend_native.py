@@ -1,7 +1,7 @@
 """The compiled backend: number-theoretic transforms in C++ behind a plain C interface that frees the interpreter.
 
 The library holds one kernel for each instruction set and the processor decides which may run; all give the same bytes
-as NumPy. `python -m octra.hfhe.native_build` compiles it in place; wheels bring it along.
+as NumPy. `python -m octra.native_build` compiles it in place; wheels bring it along.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _loaded() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
-        raise BackendUnavailable("native", "not built: run python -m octra.hfhe.native_build") from error
+        raise BackendUnavailable("native", "not built: run python -m octra.native_build") from error
     pointer, number = ctypes.c_void_p, ctypes.c_int
     library.octra_variant.argtypes = [ctypes.c_char_p]
     library.octra_variant.restype = pointer

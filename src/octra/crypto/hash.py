@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import blake2b
 
 HASH_SIZE = 32
@@ -14,10 +15,14 @@ def H(tag: str, *parts: bytes) -> bytes:  # noqa: N802 - the name on every page 
 
     Parts are joined without lengths: a caller that hashes two variable parts must delimit them himself.
     """
-    digest = blake2b(digest_size=HASH_SIZE, person=tag.encode("ascii"))
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    return blake2b(data, digest_size=HASH_SIZE, person=_person(tag)).digest()
+
+
+@cache
+def _person(tag: str) -> bytes:
+    """The tag as bytes; there are a few dozen tags."""
+    return tag.encode("ascii")
 
 
 def tag16(tag: str) -> bytes:

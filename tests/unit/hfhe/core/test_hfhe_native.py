@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from octra.hfhe import backend_native, encrypt, native_build, selftest
+from octra import native_build
+from octra.hfhe import backend_native, encrypt, selftest
 from octra.hfhe.backend import choose
 from octra.hfhe.backend_native import NativeBackend
 from octra.hfhe.backend_numpy import NumpyBackend
@@ -22,7 +23,7 @@ from octra.hfhe.keys import EvaluationKey, PublicKey, SecretKey
 from octra.hfhe.params import MU, STD128, F, ParameterSet, Q
 
 pytestmark = pytest.mark.skipif(
-    not backend_native.available(), reason="kernel not built: python -m octra.hfhe.native_build"
+    not backend_native.available(), reason="kernel not built: python -m octra.native_build"
 )
 SEED = b"native tests: used only in there"
 VARIANTS = backend_native.available()
@@ -110,7 +111,7 @@ def test_wide_kernels_are_right_where_the_compiler_emulates_their_registers(
     compiler = shutil.which("c++")
     assert compiler is not None
     flags = [*native_build.COMMON, "-O1", "-DOCTRA_VARIANT=portable", f"-DOCTRA_LANES={lanes}", "-DOCTRA_PORTABLE_ONLY"]
-    sources = [str(native_build.SOURCES / name) for name in ("variant.cpp", "dispatch.cpp")]
+    sources = [str(native_build.KERNEL.sources / name) for name in ("variant.cpp", "dispatch.cpp")]
     library = tmp_path / "kernel.so"
     subprocess.run([compiler, *flags, "-shared", *sources, "-o", str(library)], check=True)
     monkeypatch.setattr(backend_native, "LIBRARY", library)
