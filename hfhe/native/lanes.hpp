@@ -57,6 +57,13 @@ template <int W> OCTRA_INLINE Vec<W> load(const u32* from) {
 }
 template <int W> OCTRA_INLINE void store(u32* to, Vec<W> value) { std::memcpy(to, &value, sizeof value); }
 template <int W> OCTRA_INLINE Vec<W> all(u32 value) { return value - Vec<W>{}; }
+// The same value, of which the compiler knows nothing: it may not regroup what made it, nor load or make it again.
+template <class V> OCTRA_INLINE V opaque(V value) {
+#if defined(__x86_64__)
+  if constexpr (sizeof value <= REGISTER_BYTES) asm("" : "+x"(value));
+#endif
+  return value;
+}
 
 // Products of the even 32-bit lanes, 64 bits each.
 template <int W> OCTRA_INLINE Wide<W> multiply_even(Vec<W> left, Vec<W> right) {

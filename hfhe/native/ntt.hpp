@@ -22,13 +22,7 @@ constexpr u32 MONTGOMERY = (u64{1} << 32) % Q;
 OCTRA_INLINE u32 to_montgomery(u32 value) { return static_cast<u32>(u64{value % Q} * MONTGOMERY % Q); }
 
 // Q in all lanes, in disguise: a compiler that knew it would multiply by shifts and additions, which is slower.
-template <int W> OCTRA_INLINE Vec<W> prime() {
-  Vec<W> value = all<W>(Q);
-#if defined(__x86_64__)
-  if constexpr (sizeof value <= REGISTER_BYTES) asm("" : "+x"(value));
-#endif
-  return value;
-}
+template <int W> OCTRA_INLINE Vec<W> prime() { return opaque(all<W>(Q)); }
 // x * w modulo Q in [0, 2Q) for any x < 2^32 and w < Q, with w' = floor(2^32 w / Q).
 template <int W> OCTRA_INLINE Vec<W> multiply(Vec<W> x, Vec<W> w, Vec<W> shoup_w) {
   const Vec<W> high =
@@ -63,7 +57,6 @@ template <int LOG_N, int W> struct Ntt {
   // Roots of the levels inside a block, one for each lane: entry 2^s - 1 + g serves group g of level s.
   u32 lane_root[BLOCKS][W][W], lane_root_shoup[BLOCKS][W][W];
   u32 lane_inverse[BLOCKS][W][W], lane_inverse_shoup[BLOCKS][W][W];
-  u32 last, last_shoup, size_inverse, size_inverse_shoup;
   u32 monomial[2 * N][N];  // transform of X^e - 1, Montgomery form, canonical
 
   Ntt() {
@@ -88,10 +81,6 @@ template <int LOG_N, int W> struct Ntt {
             lane_inverse[block][to][lane] = inverse_root[from];
             lane_inverse_shoup[block][to][lane] = inverse_root_shoup[from];
           }
-    size_inverse = power(N, Q - 2);
-    size_inverse_shoup = shoup(size_inverse);
-    last = static_cast<u32>(u64{inverse_root[1]} * size_inverse % Q);
-    last_shoup = shoup(last);
     for (int e = 0; e < 2 * N; e++) {
       u32* row = monomial[e];
       std::memset(row, 0, sizeof monomial[e]);
@@ -119,23 +108,20 @@ template <int LOG_N, int W> struct Ntt {
     }
   }
 
-  // Input below 2Q, output canonical; undoes `forward`.
-  void inverse(u32* values) const {
+  // Adds N times what `forward` made `values` of (below 2Q, used up) to canonical values, which stay canonical.
+  void inverse_add(u32* values, u32* onto) const {
     for (int block = 0; block < BLOCKS; block++) {
       u32* at = values + block * W * W;
       Vec<W> x[W];
       each<W>([&](auto i) OCTRA_HOT { x[i] = load<W>(at + i * W); });
-      each<LANE_LEVELS>([&](auto i) OCTRA_HOT {
-        constexpr int s = LANE_LEVELS - 1 - i, bound = 2 << i;  // at most 16
-        inverse_level<W, s, bound>(x, [&](int g, Vec<W> value) OCTRA_HOT {
-          const int entry = (1 << s) - 1 + g;
-          return multiply<W>(value, load<W>(lane_inverse[block][entry]), load<W>(lane_inverse_shoup[block][entry]));
-        });
+      inverse_levels<LANE_LEVELS, 2>(x, [&](auto s, int g, Vec<W> value) OCTRA_HOT {
+        const int entry = (1 << s) - 1 + g;
+        return multiply<W>(value, load<W>(lane_inverse[block][entry]), load<W>(lane_inverse_shoup[block][entry]));
       });
       transpose<W>(x);
       each<W>([&](auto i) OCTRA_HOT { store<W>(at + i * W, x[i]); });
     }
-    inverse_passes<VECTOR_LEVELS, (2 << LANE_LEVELS)>(values);
+    inverse_passes<VECTOR_LEVELS, largest_bound(LANE_LEVELS, 2)>(values, onto);
   }
 
  private:
@@ -143,17 +129,38 @@ template <int LOG_N, int W> struct Ntt {
   template <int COUNT, int S, class F> OCTRA_INLINE void forward_level(Vec<W>* x, F times_root) {
     each<COUNT / 2>([&](auto i) OCTRA_HOT {
       constexpr int half = COUNT >> (S + 1), g = i / half, low = 2 * half * g + i % half;
-      const Vec<W> product = times_root(g, x[low + half]);
-      x[low + half] = x[low] - product + 2 * Q;
+      const Vec<W> product = opaque(times_root(g, x[low + half]));
+      x[low + half] = x[low] + (2 * Q - product);
       x[low] = x[low] + product;
     });
   }
-  template <int COUNT, int S, int BOUND, class F> OCTRA_INLINE void inverse_level(Vec<W>* x, F times_root) {
-    each<COUNT / 2>([&](auto i) OCTRA_HOT {
-      constexpr int half = COUNT >> (S + 1), g = i / half, low = 2 * half * g + i % half;
-      const Vec<W> difference = x[low] - x[low + half] + u32{BOUND} * Q;
-      x[low] = x[low] + x[low + half];
-      x[low + half] = times_root(g, difference);
+  // Levels of an inverse leave 2Q in the upper half of a group and double the bound of its lower half. This is the bound
+  // of register i after so many levels from `bound`, where a pair is reduced when its sum could pass 32Q.
+  static constexpr int bound_of(int i, int levels, int bound) {
+    if (levels == 0) return bound;
+    if (i >> (levels - 1) & 1) return 2;
+    const int before = bound_of(i, levels - 1, bound);
+    return before > 16 ? 4 : 2 * before;
+  }
+  static constexpr int largest_bound(int levels, int bound) {
+    int largest = 0;
+    for (int i = 0; i < 1 << levels; i++) {
+      const int found = bound_of(i, levels, bound);
+      largest = found > largest ? found : largest;
+    }
+    return largest;
+  }
+  // The last LEVELS levels of an inverse over 2^LEVELS vectors; `times_root(s, g, x)` serves group g of level s.
+  template <int LEVELS, int BOUND, class F> OCTRA_INLINE void inverse_levels(Vec<W>* x, F times_root) {
+    each<LEVELS>([&](auto level) OCTRA_HOT {
+      each<(1 << LEVELS) / 2>([&](auto i) OCTRA_HOT {
+        constexpr int half = 1 << level, g = i / half, low = 2 * half * g + i % half, high = low + half;
+        constexpr int before = bound_of(low, level, BOUND), bound = before > 16 ? 2 : before;
+        if constexpr (before > 16) x[low] = reduce<W>(x[low]), x[high] = reduce<W>(x[high]);
+        const Vec<W> difference = x[low] + (u32{bound} * Q - x[high]);
+        x[low] = x[low] + x[high];
+        x[high] = times_root(std::integral_constant<int, LEVELS - 1 - level>{}, g, difference);
+      });
     });
   }
 
@@ -179,44 +186,30 @@ template <int LOG_N, int W> struct Ntt {
     }
   }
 
-  // The bound of values after so many levels of an inverse that reduces wherever a sum could pass 32 Q.
-  static constexpr int bound_after(int bound, int levels) {
-    for (; levels; levels--) bound = bound > 16 ? 4 : 2 * bound;
-    return bound;
-  }
-  // Levels END - 1, END - 2, ...; BOUND is that of the values at entry. The last level of all also divides by N.
-  template <int END, int BOUND> void inverse_passes(u32* values) const {
-    if constexpr (END > 0) {
-      constexpr int LEVELS = END >= 3 ? 3 : END, COUNT = 1 << LEVELS, FIRST = END - LEVELS;
-      constexpr int STRIDE = VECTORS >> END;
-      for (int block = 0; block < 1 << FIRST; block++)
-        for (int offset = 0; offset < STRIDE; offset++) {
-          u32* at = values + (block * COUNT * STRIDE + offset) * W;
-          Vec<W> x[COUNT];
-          each<COUNT>([&](auto i) OCTRA_HOT { x[i] = load<W>(at + i * STRIDE * W); });
-          each<LEVELS>([&](auto i) OCTRA_HOT {
-            constexpr int s = LEVELS - 1 - i, before = bound_after(BOUND, i);
-            constexpr int bound = before > 16 ? 2 : before;
-            if constexpr (before > 16) each<COUNT>([&](auto j) OCTRA_HOT { x[j] = reduce<W>(x[j]); });
-            const int index = (1 << (FIRST + s)) + (block << s);
-            if constexpr (FIRST + s > 0)
-              inverse_level<COUNT, s, bound>(x, [&](int g, Vec<W> value) OCTRA_HOT {
-                return multiply<W>(value, inverse_root[index + g], inverse_root_shoup[index + g]);
-              });
-            else
-              inverse_level<COUNT, s, bound>(
-                  x, [&](int, Vec<W> value) OCTRA_HOT { return multiply<W>(value, last, last_shoup); });
-          });
-          each<COUNT>([&](auto i) OCTRA_HOT {
-            if constexpr (FIRST == 0) {
-              if constexpr (i < COUNT / 2) x[i] = multiply<W>(x[i], size_inverse, size_inverse_shoup);
-              x[i] = subtract_once<W>(x[i], Q);
-            }
-            store<W>(at + i * STRIDE * W, x[i]);
-          });
-        }
-      inverse_passes<END - LEVELS, bound_after(BOUND, LEVELS)>(values);
-    }
+  // Levels END - 1, END - 2, ..., 0; BOUND is that of the values at entry.
+  template <int END, int BOUND> void inverse_passes(u32* values, u32* onto) const {
+    constexpr int LEVELS = END >= 3 ? 3 : END, COUNT = 1 << LEVELS, FIRST = END - LEVELS;
+    constexpr int STRIDE = VECTORS >> END;
+    for (int block = 0; block < 1 << FIRST; block++)
+      for (int offset = 0; offset < STRIDE; offset++) {
+        const int at = (block * COUNT * STRIDE + offset) * W;
+        Vec<W> x[COUNT];
+        each<COUNT>([&](auto i) OCTRA_HOT { x[i] = load<W>(values + at + i * STRIDE * W); });
+        inverse_levels<LEVELS, BOUND>(x, [&](auto s, int g, Vec<W> value) OCTRA_HOT {
+          const int index = (1 << (FIRST + s)) + (block << s) + g;
+          return multiply<W>(value, inverse_root[index], inverse_root_shoup[index]);
+        });
+        each<COUNT>([&](auto i) OCTRA_HOT {
+          const int here = at + i * STRIDE * W;
+          if constexpr (FIRST > 0) {
+            store<W>(values + here, x[i]);
+          } else {
+            if constexpr (bound_of(i, LEVELS, BOUND) > 2) x[i] = reduce<W>(x[i]);
+            store<W>(onto + here, subtract_once<W>(subtract_once<W>(load<W>(onto + here) + x[i], Q), Q));
+          }
+        });
+      }
+    if constexpr (FIRST > 0) inverse_passes<FIRST, largest_bound(LEVELS, BOUND)>(values, onto);
   }
 };
 

@@ -10,6 +10,7 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
   static constexpr int W = (1 << LOG_N) >= OCTRA_LANES * OCTRA_LANES ? OCTRA_LANES : OCTRA_LANES / 2;
   static constexpr int N = 1 << LOG_N, VECTORS = N / W, POLYNOMIALS = K + 1, ROWS = POLYNOMIALS * DIGITS;
   static constexpr int ROW = N + 16;  // between rows of digits: a power of two would crowd a few cache sets
+
   static constexpr int DROP = 27 - DIGITS * BASE_LOG;
   static constexpr std::size_t GROUP = std::size_t{N} * MESSAGES * POLYNOMIALS * ROWS;
   static_assert(ROWS * (2 + 2 * LOG_N) <= 256, "a sum of lazy products must stay below 2^62");
@@ -18,6 +19,7 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
 
   // Key order: [vector][message][row][polynomial][lane], so that one sum reads forward through memory.
   static void load_rows(const u32* rows, u32* key, int messages, int count) {
+    constexpr u64 factor = u64{MONTGOMERY} * power(N, Q - 2) % Q;  // inverse transforms leave the factor N
     alignas(64) u32 values[N];
     for (int message = 0; message < messages; message++)
       for (int row = 0; row < count; row++)
@@ -26,7 +28,7 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
           transform().forward(values);
           for (int j = 0; j < N; j++)
             key[(((std::size_t(j / W) * messages + message) * count + row) * POLYNOMIALS + c) * W + j % W] =
-                to_montgomery(values[j]);
+                static_cast<u32>(u64{values[j] % Q} * factor % Q);
         }
   }
   static void load_group(const u32* rows, u32* key) { load_rows(rows, key, MESSAGES, ROWS); }
@@ -47,62 +49,77 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
     }
   }
 
-  // Sums over LENGTH rows of digits times key rows, for every polynomial of a vector; even and odd lanes apart.
-  template <int LENGTH>
-  OCTRA_INLINE void sum(const u32* digits, const Vec<W>* odd_digits, const u32* key, Wide<W>* even_sum,
-                        Wide<W>* odd_sum) {
-    each<POLYNOMIALS>([&](auto c) OCTRA_HOT { even_sum[c] = odd_sum[c] = Wide<W>{}; });
-#pragma GCC unroll 1  // unrolled, GCC forms all products before the first sum and runs out of registers
-    for (int row = 0; row < LENGTH; row++) {
-      const Vec<W> digit = load<W>(digits + row * ROW), odd_digit = odd_digits[row];
+  // Adds (X^e - 1) times the sum over rows of digits times key, for all polynomials of the even lanes of a vector (the
+  // odd ones with pointers one coefficient on) of A accumulators, which share every load of the key.
+  template <int A>
+  OCTRA_INLINE void add_products(const u32* const* digits, const u32* key, const Vec<W>* factors,
+                                 Wide<W> (*totals)[POLYNOMIALS]) {
+    Wide<W> sums[A][POLYNOMIALS] = {};  // below 256 Q^2 < 2^62
+    each<ROWS>([&](auto row) OCTRA_HOT {
+      Vec<W> digit[A];
+      each<A>([&](auto a) OCTRA_HOT { digit[a] = opaque(load<W>(digits[a] + row * ROW)); });
       each<POLYNOMIALS>([&](auto c) OCTRA_HOT {
-        const Vec<W> k = load<W>(key + (row * POLYNOMIALS + c) * W);
-        even_sum[c] += multiply_even<W>(digit, k);
-        odd_sum[c] += multiply_even<W>(odd_digit, odd<W>(k));
+        const Vec<W> k = opaque(load<W>(key + (row * POLYNOMIALS + c) * W));
+        // Opaque, or GCC forms all products before the first sum and runs out of registers.
+        each<A>([&](auto a) OCTRA_HOT { sums[a][c] = opaque(sums[a][c] + multiply_even<W>(digit[a], k)); });
       });
-    }
+    });
+    each<A>([&](auto a) OCTRA_HOT {
+      each<POLYNOMIALS>([&](auto c) OCTRA_HOT {  // below 9Q after reduction, so three terms stay below 27 Q^2
+        totals[a][c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(sums[a][c])), factors[a]);
+      });
+    });
   }
 
-  // Sum over messages of (X^e - 1) times the product of the digits with the message's key.
-  static void multiply_add(const u32* digits, const u32* const* monomials, const u32* key, u32* out) {
+  // Sum over messages of (X^e - 1) times the product of the digits with the message's key, for A accumulators.
+  template <int A>
+  static void multiply_add(const u32* const* digits, const u32* const (*monomials)[MESSAGES], const u32* key,
+                           u32* const* out) {
     for (int v = 0; v < VECTORS; v++) {
-      Vec<W> odd_digits[ROWS];
-      for (int row = 0; row < ROWS; row++) odd_digits[row] = odd<W>(load<W>(digits + row * ROW + v * W));
-      Wide<W> even_total[POLYNOMIALS] = {}, odd_total[POLYNOMIALS] = {};
+      const u32 *even_digits[A], *odd_digits[A];
+      each<A>([&](auto a) OCTRA_HOT { odd_digits[a] = 1 + (even_digits[a] = digits[a] + v * W); });
+      Wide<W> even_totals[A][POLYNOMIALS] = {}, odd_totals[A][POLYNOMIALS] = {};
       for (int message = 0; message < MESSAGES; message++, key += POLYNOMIALS * ROWS * W) {
-        const Vec<W> factor = load<W>(monomials[message] + v * W), odd_factor = odd<W>(factor);
-        Wide<W> even_sum[POLYNOMIALS], odd_sum[POLYNOMIALS];  // below 256 Q^2 < 2^62
-        sum<ROWS>(digits + v * W, odd_digits, key, even_sum, odd_sum);
-        each<POLYNOMIALS>([&](auto c) OCTRA_HOT {  // below 9Q after reduction, so three terms stay below 27 Q^2
-          even_total[c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(even_sum[c])), factor);
-          odd_total[c] += multiply_even<W>(odd<W>((Vec<W>)montgomery<W>(odd_sum[c])), odd_factor);
-        });
+        Vec<W> factors[A];
+        each<A>([&](auto a) OCTRA_HOT { factors[a] = load<W>(monomials[a][message] + v * W); });
+        add_products<A>(even_digits, key, factors, even_totals);
+        each<A>([&](auto a) OCTRA_HOT { factors[a] = odd<W>(factors[a]); });
+        add_products<A>(odd_digits, key + 1, factors, odd_totals);
       }
-      each<POLYNOMIALS>([&](auto c) OCTRA_HOT {
-        store<W>(out + c * N + v * W, join_high<W>(montgomery<W>(even_total[c]), montgomery<W>(odd_total[c])));
+      each<A>([&](auto a) OCTRA_HOT {
+        each<POLYNOMIALS>([&](auto c) OCTRA_HOT {
+          store<W>(out[a] + c * N + v * W,
+                   join_high<W>(montgomery<W>(even_totals[a][c]), montgomery<W>(odd_totals[a][c])));
+        });
       });
     }
   }
 
-  // One group's step of one accumulator.
-  static void step(u32* accumulator, const u32* key, const u16* exponents, int group) {
-    alignas(64) u32 digits[ROWS * ROW], products[POLYNOMIALS * N];
-    for (int c = 0; c < POLYNOMIALS; c++) decompose(accumulator + c * N, digits + c * DIGITS * ROW);
-    for (int row = 0; row < ROWS; row++) transform().forward(digits + row * ROW);
-    const u32* monomials[MESSAGES];
-    if constexpr (MESSAGES == 3) {
-      const unsigned first = exponents[2 * group], second = exponents[2 * group + 1];
-      monomials[0] = transform().monomial[first];
-      monomials[1] = transform().monomial[second];
-      monomials[2] = transform().monomial[(first + second) % (2 * N)];
-    } else {
-      monomials[0] = transform().monomial[exponents[group]];
-      monomials[1] = transform().monomial[(2 * N - exponents[group]) % (2 * N)];
+  // One group's step of A accumulators that lie one after the other.
+  template <int A> static void step(u32* accumulators, const u32* key, const u16* exponents, int lwe, int group) {
+    alignas(64) u32 digits[A][ROWS * ROW + 16], products[A][POLYNOMIALS * N];
+    const u32 *digits_of[A], *monomials[A][MESSAGES];
+    u32* products_of[A];
+    for (int a = 0; a < A; a++, exponents += lwe + 1) {
+      digits_of[a] = digits[a];
+      products_of[a] = products[a];
+      for (int c = 0; c < POLYNOMIALS; c++)
+        decompose(accumulators + (a * POLYNOMIALS + c) * N, digits[a] + c * DIGITS * ROW);
+      for (int row = 0; row < ROWS; row++) transform().forward(digits[a] + row * ROW);
+      if constexpr (MESSAGES == 3) {
+        const unsigned first = exponents[2 * group], second = exponents[2 * group + 1];
+        monomials[a][0] = transform().monomial[first];
+        monomials[a][1] = transform().monomial[second];
+        monomials[a][2] = transform().monomial[(first + second) % (2 * N)];
+      } else {
+        monomials[a][0] = transform().monomial[exponents[group]];
+        monomials[a][1] = transform().monomial[(2 * N - exponents[group]) % (2 * N)];
+      }
     }
-    multiply_add(digits, monomials, key, products);
-    for (int c = 0; c < POLYNOMIALS; c++) transform().inverse(products + c * N);
-    for (int v = 0; v < POLYNOMIALS * N; v += W)
-      store<W>(accumulator + v, subtract_once<W>(load<W>(accumulator + v) + load<W>(products + v), Q));
+    multiply_add<A>(digits_of, monomials, key, products_of);
+    for (int a = 0; a < A; a++)
+      for (int c = 0; c < POLYNOMIALS; c++)
+        transform().inverse_add(products[a] + c * N, accumulators + (a * POLYNOMIALS + c) * N);
   }
 
   static void rotate(u32* accumulators, const u32* key, const u16* exponents, int batch, int lwe, int start) {
@@ -111,8 +128,10 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
     for (int turn = 0; turn < groups; turn++) {  // key-stationary: every accumulator takes this step
       const int group = (start + turn) % groups;
       const u32* group_key = key + GROUP * group;
-      for (int b = 0; b < batch; b++)
-        step(accumulators + b * size, group_key, exponents + std::size_t(b) * (lwe + 1), group);
+      int b = 0;
+      for (; b + 1 < batch; b += 2)
+        step<2>(accumulators + b * size, group_key, exponents + std::size_t(b) * (lwe + 1), lwe, group);
+      if (b < batch) step<1>(accumulators + b * size, group_key, exponents + std::size_t(b) * (lwe + 1), lwe, group);
     }
   }
 
@@ -125,10 +144,14 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
       decompose(polynomial, digits);
       for (int i = 0; i < DIGITS; i++) transform().forward(digits + i * ROW);
       for (int v = 0; v < VECTORS; v++) {
-        Vec<W> odd_digits[DIGITS];
-        for (int i = 0; i < DIGITS; i++) odd_digits[i] = odd<W>(load<W>(digits + i * ROW + v * W));
-        Wide<W> even_sum[POLYNOMIALS], odd_sum[POLYNOMIALS];
-        sum<DIGITS>(digits + v * W, odd_digits, key + v * POLYNOMIALS * DIGITS * W, even_sum, odd_sum);
+        Wide<W> even_sum[POLYNOMIALS] = {}, odd_sum[POLYNOMIALS] = {};
+        for (int i = 0; i < DIGITS; i++)
+          each<POLYNOMIALS>([&](auto c) OCTRA_HOT {
+            const Vec<W> digit = load<W>(digits + i * ROW + v * W);
+            const Vec<W> k = load<W>(key + ((v * DIGITS + i) * POLYNOMIALS + c) * W);
+            even_sum[c] += multiply_even<W>(digit, k);
+            odd_sum[c] += multiply_even<W>(odd<W>(digit), odd<W>(k));
+          });
         for (int c = 0; c < POLYNOMIALS; c++) {
           const Vec<W> value = join_high<W>(montgomery<W>(even_sum[c]), montgomery<W>(odd_sum[c]));  // below 9Q
           u32* at = total + c * N + v * W;
@@ -136,10 +159,9 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
         }
       }
     }
-    for (int c = 0; c < POLYNOMIALS; c++) {
-      transform().inverse(total + c * N);
-      for (int j = 0; j < N; j++) result[c * N + j] = total[c * N + j] ? Q - total[c * N + j] : 0;
-    }
+    std::memset(result, 0, sizeof total);
+    for (int c = 0; c < POLYNOMIALS; c++) transform().inverse_add(total + c * N, result + c * N);
+    for (int j = 0; j < POLYNOMIALS * N; j++) result[j] = result[j] ? Q - result[j] : 0;
   }
 
   static constexpr OctraEngine engine() {
