@@ -121,13 +121,17 @@ class OrderingActor:
 
     async def _admit(self, frame: bytes, peer: NodeId) -> None:
         vertex = decode_vertex(frame)
-        if self._stores.blocks.vertex_place(vertex.id) is None:
-            vertex = admit_vertex(frame, self._committee)
-            if vertex.round <= self._state.quorum_round + limits.AHEAD_ROUNDS:  # the core drops what is further ahead
-                self._store(vertex, frame)
-        else:
+        if self._stores.blocks.vertex_place(vertex.id) is not None:
             check_signature(vertex, self._committee)
-        await self._feed(events.VertexReceived(vertex, peer))
+            await self._feed(events.VertexReceived(vertex, peer))
+            return
+        vertex, floor = admit_vertex(frame, self._committee), self._state.floor
+        orders = self._step(events.VertexReceived(vertex, peer))
+        # What the core does not take is not stored: a seat that makes twins without end fills no disk. One vertex may
+        # complete so much that the floor passes it at once: then it is in the order.
+        if self._state.holds(vertex.id) or floor < vertex.round <= self._state.floor:
+            self._store(vertex, frame)
+        await self._carry_out(orders)
 
     def _range(self, request: RangeRequest) -> RangeAnswer:
         limit = body_size_max(Lane.BULK) - 4_096
@@ -138,17 +142,24 @@ class OrderingActor:
     # --- the core ---
 
     async def _feed(self, event: events.Event) -> None:
-        """One event, and those that its effects bring, each with all its effects before the next."""
-        self._queue.append(event)
+        await self._carry_out(self._step(event))
+
+    def _step(self, event: events.Event) -> Sequence[effects.Effect]:
+        self._state, orders = core.step(self._state, event)
+        return orders
+
+    async def _carry_out(self, orders: Sequence[effects.Effect]) -> None:
+        """Perform orders, and those of the events that they bring: each with all its effects before the next."""
+        for order in orders:
+            await self._perform(order)
         while self._queue:
-            self._state, orders = core.step(self._state, self._queue.popleft())
-            for order in orders:
+            for order in self._step(self._queue.popleft()):
                 await self._perform(order)
 
     async def _perform(self, order: effects.Effect) -> None:
         match order:
             case effects.Propose():
-                self._propose(order)
+                await self._propose(order)
             case effects.Broadcast(vertex):
                 self._router.broadcast(
                     Lane.CONSENSUS, ActorCode.ORDERING, OrderingMessage.VERTICES, _list([encode_vertex(vertex)])
@@ -188,8 +199,11 @@ class OrderingActor:
             case _:
                 assert_never(order)
 
-    def _propose(self, order: effects.Propose) -> None:
-        """Share, sign, write down; only what is in the log becomes an event, and only that is ever sent."""
+    async def _propose(self, order: effects.Propose) -> None:
+        """Share, sign, write down; only what is in the log becomes an event, and only that is ever sent.
+
+        Its parents reach the disk before it is sent: a vertex that nobody can complete after a power cut is lost.
+        """
         keys = self._facts.keys
         assert keys.coin is not None
         share = coin.make_share(keys.coin, self._committee.anchor, order.coin_round) if order.coin_round else b""
@@ -201,7 +215,8 @@ class OrderingActor:
             )
         except RoundClosed as error:
             raise HaltOrdered("the core proposed a round that the sign log had closed") from error
-        self._store(vertex, frame)
+        synced = self._stores.writes.submit(self._row(vertex, frame))  # and all rows written before it
+        await asyncio.wrap_future(synced)
         self._queue.append(events.OwnVertexDurable(vertex))
 
     async def _commit(self, draft: effects.CommitDraft) -> None:
@@ -291,10 +306,13 @@ class OrderingActor:
         self._context.timer(self._context.clock.monotonic_ms() + TICK_MS, Tick())
 
     def _store(self, vertex: Vertex, frame: bytes) -> None:
+        self._stores.kv.write(self._row(vertex, frame), durable=False)
+
+    def _row(self, vertex: Vertex, frame: bytes) -> Batch:
         rows = Batch()
         place = VertexPlace(DAG_EPOCH, vertex.round, vertex.author, vertex.id)
         self._stores.blocks.put_vertex(rows, place, frame)
-        self._stores.kv.write(rows, durable=False)
+        return rows
 
     def _send_frames(self, peer: NodeId, frames: Sequence[bytes]) -> None:
         limit = body_size_max(Lane.CONSENSUS) - 1_024
