@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from octra.consensus import limits
 from octra.consensus.epoch import Committee
-from octra.consensus.events import CoinRevealed, CoinSharesRejected
+from octra.consensus.events import BeaconRevealed, BeaconSharesRejected, CoinRevealed, CoinSharesRejected
 from octra.crypto import bls
 from octra.crypto.hash import H
 
@@ -43,23 +43,24 @@ def share_is_valid(committee: Committee, round: int, seat: int, share: bytes) ->
 
 def reveal(committee: Committee, round: int, shares: Sequence[tuple[int, bytes]]) -> CoinRevealed | CoinSharesRejected:
     """Combine f + 1 of the shares; only when that fails, find the bad ones one by one."""
-    needed = committee.faults + 1
-    message = coin_message(committee.anchor, round)
-    signature = _combine(committee, message, shares[:needed])
-    if signature is not None:
-        return CoinRevealed(round, signature)
-    good: list[tuple[int, bytes]] = []
-    bad: list[int] = []
-    for seat, share in shares:
-        if share_is_valid(committee, round, seat, share):
-            good.append((seat, share))
-        else:
-            bad.append(seat)
-    if len(good) >= needed:
-        signature = _combine(committee, message, good[:needed])
-    if signature is None:
-        return CoinSharesRejected(round, tuple(bad))
-    return CoinRevealed(round, signature, tuple(bad))
+    signature, bad = _reveal(committee, coin_message(committee.anchor, round), shares)
+    return CoinSharesRejected(round, bad) if signature is None else CoinRevealed(round, signature, bad)
+
+
+def reveal_beacon(committee: Committee, shares: Sequence[tuple[int, bytes]]) -> BeaconRevealed | BeaconSharesRejected:
+    """The beacon of the committee's epoch, as `reveal` does for a coin."""
+    signature, bad = _reveal(committee, beacon_message(committee.anchor), shares)
+    return BeaconSharesRejected(bad) if signature is None else BeaconRevealed(signature, bad)
+
+
+def beacon_is_valid(committee: Committee, signature: bytes) -> bool:
+    """Is it the one signature that the beacon of the committee's epoch follows from?"""
+    return bls.verify(committee.coin_group_key, signature, beacon_message(committee.anchor))
+
+
+def make_beacon_share(secret: bls.SecretScalar, anchor: bytes) -> bytes:
+    """A seat's share of the beacon: to be shown only once the epoch has closed."""
+    return secret.sign(beacon_message(anchor))
 
 
 def coin_value(signature: bytes) -> bytes:
@@ -80,6 +81,24 @@ def permutation(seed: bytes, tag: str, size: int) -> tuple[int, ...]:
         other = stream.below(last + 1)
         seats[last], seats[other] = seats[other], seats[last]
     return tuple(seats)
+
+
+def _reveal(
+    committee: Committee, message: bytes, shares: Sequence[tuple[int, bytes]]
+) -> tuple[bytes | None, tuple[int, ...]]:
+    """The combined signature or None, and the seats whose shares turned out bad."""
+    needed = committee.faults + 1
+    signature = _combine(committee, message, shares[:needed])
+    if signature is not None:
+        return signature, ()
+    good: list[tuple[int, bytes]] = []
+    bad: list[int] = []
+    for seat, share in shares:
+        if bls.verify(committee.coin_share_keys[seat], share, message):
+            good.append((seat, share))
+        else:
+            bad.append(seat)
+    return _combine(committee, message, good[:needed]), tuple(bad)
 
 
 def _combine(committee: Committee, message: bytes, shares: Sequence[tuple[int, bytes]]) -> bytes | None:

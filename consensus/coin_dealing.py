@@ -128,25 +128,6 @@ def join(ceremony: Ceremony, dealings: Sequence[CoinDealing]) -> CoinKey | None:
     return CoinKey(sums[0], keys) if all(bls.is_key(key) for key in keys) else None
 
 
-def own_secret(
-    ceremony: Ceremony,
-    dealings: Mapping[int, CoinDealing],
-    receiver: int,
-    secret: bls.SecretScalar,
-    repaired: Mapping[int, int] = {},
-) -> bls.SecretScalar | None:
-    """The receiver's share of the coin from the dealings that count; None while a bad share waits for its repair."""
-    total = 0
-    for dealer, dealing in sorted(dealings.items()):
-        share = open_share(ceremony, dealing, dealer, receiver, secret)
-        if share is None:
-            share = repaired.get(dealer)
-        if share is None:
-            return None
-        total += share
-    return bls.SecretScalar(total % bls.ORDER) if total % bls.ORDER else None
-
-
 def repair(ceremony: Ceremony, dealing: CoinDealing, receiver: int, shown: Mapping[int, int]) -> int | None:
     """A receiver's share of a faulty dealing from those that other seats show; None while fewer than f + 1 fit."""
     fitting = {seat + 1: share for seat, share in shown.items() if share_fits(dealing, seat, share)}

@@ -46,11 +46,12 @@ class CommitDraft(Struct, frozen=True, array_like=True):
 
 class Propose(Struct, frozen=True):
     """Make an own vertex: reserve its round durably, `seal_vertex` with the coin share of `coin_round` (0: none),
-    log it, then feed `OwnVertexDurable`."""
+    log it, then feed `OwnVertexDurable`. `beacon`: the epoch has closed, so the beacon share goes in, too."""
 
     header: VertexHeader
     body: VertexBody
     coin_round: int
+    beacon: bool = False
 
 
 class Broadcast(Struct, frozen=True):
@@ -99,6 +100,26 @@ class CombineCoin(Struct, frozen=True):
 
     round: int
     shares: tuple[tuple[int, bytes], ...]
+
+
+class CombineBeacon(Struct, frozen=True):
+    """Call `coin.reveal_beacon` with these shares (seat, bytes) and feed its answer."""
+
+    shares: tuple[tuple[int, bytes], ...]
+
+
+class CloseEpoch(Struct, frozen=True):
+    """The block of this height is the last of its epoch. Nothing of this committee is ordered behind it."""
+
+    height: int
+
+
+class EpochEnded(Struct, frozen=True):
+    """Root and beacon of the closed epoch are certain: make the record, store it, and feed `EpochOpened`."""
+
+    height: int
+    certificate: Certificate
+    beacon_signature: bytes
 
 
 class Commit(Struct, frozen=True):
@@ -153,7 +174,10 @@ Effect = (
     | FetchBatch
     | CheckBatch
     | CombineCoin
+    | CombineBeacon
     | Commit
+    | CloseEpoch
+    | EpochEnded
     | Certified
     | CertificateReady
     | Diverged

@@ -52,6 +52,22 @@ class Committee:
         return self._numbers.get(node)
 
 
+class Pace(Struct, frozen=True):
+    """How fast to make vertices, in milliseconds."""
+
+    min_interval_ms: int
+    idle_interval_ms: int
+
+
+class OrderingParams(Struct, frozen=True):
+    """What genesis, the record of the last epoch and configuration say about ordering."""
+
+    start_time_ms: int = 0  # commit times lie above it
+    pace: Pace | None = None  # None: by committee size
+    start_height: int = 0  # of the block before the first
+    close_ms: int | None = None  # the first block of at least this time closes the epoch; None: it never closes
+
+
 DRAWN_RULES = 2  # rules version from which committees are drawn for each epoch
 
 

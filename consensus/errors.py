@@ -17,6 +17,14 @@ class WrongAnchor(InvalidVertex):
         self.anchor = anchor
 
 
+class FutureEpoch(Unavailable):
+    """The vertex belongs to a committee that we do not know (yet): hold it."""
+
+    def __init__(self, anchor: bytes) -> None:
+        super().__init__(f"vertex of a committee not known yet: anchor {anchor.hex()[:16]}")
+        self.anchor = anchor
+
+
 class UnknownAuthor(InvalidVertex):
     """No seat has this number."""
 

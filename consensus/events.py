@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from octra.consensus.epoch import Committee, OrderingParams
 from octra.consensus.vertex import Vertex
 from octra.primitives import NodeId
 
@@ -79,6 +80,34 @@ class CoinSharesRejected(Struct, frozen=True):
     authors: tuple[int, ...]
 
 
+class BeaconRevealed(Struct, frozen=True):
+    """The combined and verified signature of the epoch's beacon; shares of `rejected` seats were bad."""
+
+    signature: bytes
+    rejected: tuple[int, ...] = ()
+
+
+class BeaconSharesRejected(Struct, frozen=True):
+    """Too few of the beacon shares were good: those of `authors` are bad, more are needed."""
+
+    authors: tuple[int, ...]
+
+
+class LaterEpochSeen(Struct, frozen=True):
+    """A peer speaks in an epoch that we do not know: he can give us what ours still lacks."""
+
+    peer: NodeId
+
+
+class EpochOpened(Struct, frozen=True):
+    """The record of the closed epoch is stored: its committee begins, with an empty DAG. Feed `Executed` next."""
+
+    committee: Committee
+    own_seat: int | None
+    params: OrderingParams
+    resume_round: int = 0  # of the sign log for the new anchor: after a restart it may have begun already
+
+
 class Executed(Struct, frozen=True):
     """A block was executed and stored; the next own vertex publishes its root. Fed once at start for the head."""
 
@@ -100,5 +129,9 @@ Event = (
     | OwnVertexDurable
     | CoinRevealed
     | CoinSharesRejected
+    | BeaconRevealed
+    | BeaconSharesRejected
+    | LaterEpochSeen
+    | EpochOpened
     | Executed
 )

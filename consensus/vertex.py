@@ -131,9 +131,15 @@ def vertex_id(header_bytes: bytes) -> bytes:
     return H("octra.vertex", header_bytes)
 
 
-def seal_vertex(header: VertexHeader, body: VertexBody, coin_share: bytes, sign: Callable[[bytes], bytes]) -> Vertex:
-    """Put the coin share into a proposed vertex, bind body to header and sign: the shell's answer to `Propose`."""
-    body = replace(body, coin_share=coin_share)
+def seal_vertex(
+    header: VertexHeader,
+    body: VertexBody,
+    coin_share: bytes,
+    sign: Callable[[bytes], bytes],
+    beacon_share: bytes = b"",
+) -> Vertex:
+    """Put the shares into a proposed vertex, bind body to header and sign: the shell's answer to `Propose`."""
+    body = replace(body, coin_share=coin_share, beacon_share=beacon_share or body.beacon_share)
     body_bytes = encode(body)
     header = replace(header, body_id=H("octra.body", body_bytes))
     header_bytes = encode(header)

@@ -16,10 +16,11 @@ from octra.consensus.coin import coin_value, leaders, share_round
 from octra.consensus.dag import rule
 from octra.consensus.dag.propose import Proposer
 from octra.consensus.dag.rule import Slot
-from octra.consensus.dag.state import DagState, OrderingParams, restore, snapshot
+from octra.consensus.dag.state import DagState, restore, snapshot
 from octra.consensus.dag.store import Entry
 from octra.consensus.effects import (
     Broadcast,
+    CloseEpoch,
     CombineCoin,
     Commit,
     Effect,
@@ -29,13 +30,18 @@ from octra.consensus.effects import (
     RecordEvidence,
     SendVertices,
 )
+from octra.consensus.epoch import OrderingParams
 from octra.consensus.events import (
     BatchChecked,
     BatchStored,
+    BeaconRevealed,
+    BeaconSharesRejected,
     CoinRevealed,
     CoinSharesRejected,
+    EpochOpened,
     Event,
     Executed,
+    LaterEpochSeen,
     OwnBatchReady,
     OwnVertexDurable,
     PeerConnected,
@@ -51,7 +57,7 @@ __all__ = ["DagState", "OrderingParams", "restore", "snapshot", "step"]
 
 
 def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
-    """Take note of a fact; returns the (same) state and the effects, to be performed in order."""
+    """Take note of a fact; returns the state (a new one for `EpochOpened`) and the effects, to perform in order."""
     effects: list[Effect] = []
     match event:
         case Ticked(now_ms):
@@ -75,11 +81,20 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
             _coin_revealed(state, round, signature, rejected)
         case CoinSharesRejected(round, authors):
             _coin_rejected(state, round, authors, effects)
+        case BeaconRevealed(signature, _):
+            state.closing.revealed(signature)
+        case BeaconSharesRejected(authors):
+            effects += state.closing.rejected(authors)
+        case LaterEpochSeen(peer):
+            state.sync.later_epoch_seen(peer)
+        case EpochOpened():
+            return _next_epoch(state, event), ()
         case Executed():
             _executed(state, event, effects)
         case _:
             assert_never(event)
     _decide(state, effects)
+    effects += state.closing.end(state.roots)
     effects += state.attesting.round_reached(state.store.quorum_round)
     if state.now_ms is not None:
         effects += state.sync.due(
@@ -101,6 +116,13 @@ def _pass_time(state: DagState, wall_ms: int) -> None:
         state.now_ms += max(0, wall_ms - state.wall_ms)
     state.wall_ms = wall_ms
     state.stamp_ms = max(state.stamp_ms, wall_ms)
+
+
+def _next_epoch(state: DagState, event: EpochOpened) -> DagState:
+    """An empty DAG for the next committee. Only the clocks go on."""
+    fresh = DagState.create(event.committee, event.own_seat, event.params, resume_round=event.resume_round)
+    fresh.now_ms, fresh.wall_ms, fresh.stamp_ms = state.now_ms, state.wall_ms, state.stamp_ms
+    return fresh
 
 
 # --- vertices -------------------------------------------------------------------------------------------------------
@@ -142,6 +164,7 @@ def _inserted(state: DagState, entry: Entry, sender: NodeId | None, effects: lis
         effects += state.attesting.attested(id, entry)
     _coin_share(state, entry, effects)
     effects += state.roots.heard(entry.vertex)
+    effects += state.closing.inserted(entry)
     if state.own is not None and entry.author == state.own_seat:
         state.own.published(entry, state.now_ms or 0)
         for reference in body.batches:
@@ -204,7 +227,7 @@ def _own_batch(state: DagState, id: bytes, count: int, size: int) -> None:
 
 def _coin_share(state: DagState, entry: Entry, effects: list[Effect]) -> None:
     round, coins = share_round(entry.round), state.coins
-    if round < state.ordering.next_slot.round or round in coins.values:
+    if round < state.ordering.next_slot.round or round in coins.values or state.closing.decided:
         return
     shares = coins.shares.setdefault(round, {})
     if entry.author in shares or entry.author in coins.rejected.get(round, ()):
@@ -254,8 +277,8 @@ def _coin_rejected(state: DagState, round: int, authors: tuple[int, ...], effect
 
 
 def _decide(state: DagState, effects: list[Effect]) -> None:
-    """Decide, order, raise the floor; vertices that become complete by it may decide more."""
-    while state.changed:
+    """Decide, order, raise the floor; vertices that become complete by it may decide more. Ends with the epoch."""
+    while state.changed and not state.closing.decided:
         changed, state.changed = state.changed, set()
         ordering, coins = state.ordering, state.coins
         rule.decide(state.store, coins.leaders, state.decisions, ordering.next_slot, changed)
@@ -267,6 +290,8 @@ def _decide(state: DagState, effects: list[Effect]) -> None:
             del state.decisions[slot]
             if leader is not None:
                 _commit(state, slot, leader, effects)
+                if state.closing.decided:
+                    return
                 floor = max(floor, leader.round - limits.GC_ROUNDS)
         ordering.next_slot = after
         coins.forget_before(after.round)
@@ -283,6 +308,9 @@ def _commit(state: DagState, slot: Slot, leader: Entry, effects: list[Effect]) -
             state.own.settle(batch.id)
     if draft.batches:
         state.work_height = draft.height
+    if state.closing.is_last(draft):
+        effects.append(CloseEpoch(draft.height))
+        effects += state.closing.close(draft)
 
 
 def _raise_floor(state: DagState, floor: int, effects: list[Effect]) -> None:
@@ -310,6 +338,7 @@ def _executed(state: DagState, event: Executed, effects: list[Effect]) -> None:
         state.own.claim = claim
         state.own.execution = Execution(event.mode, event.delta_id)
     effects += state.roots.executed(event.height, claim)
+    effects += state.closing.executed(state.roots, state.store, event.height)
 
 
 # --- own vertices ---------------------------------------------------------------------------------------------------
@@ -317,6 +346,8 @@ def _executed(state: DagState, event: Executed, effects: list[Effect]) -> None:
 
 def _work_pending(state: DagState, own: Proposer) -> bool:
     """Is anybody waiting for us? Some batch is on its way, or a root of a block with batches is not yet published."""
+    if state.closing.decided:
+        return True
     if _execution_lags(state, own):
         return False
     unpublished = own.claim_sent < state.work_height and not state.roots.diverged
@@ -330,10 +361,10 @@ def _execution_lags(state: DagState, own: Proposer) -> bool:
 
 def _propose(state: DagState, now_ms: int, effects: list[Effect]) -> None:
     own = state.own
-    if own is None or state.lag_rounds > limits.LAG_ROUNDS:
+    if own is None or state.lag_rounds > limits.LAG_ROUNDS or state.closing.ended:
         return  # far behind f + 1 seats an own vertex helps nobody
     round = own.round_to_propose(state.store, now_ms, _work_pending(state, own))
-    if round is None:
+    if round is None or state.closing.is_said(round, own.claim_sent):
         return
     own.pending_round = round
     effects.append(_draft(state, own, round))
@@ -358,12 +389,12 @@ def _draft(state: DagState, own: Proposer, round: int) -> Propose:
     body = VertexBody(
         parents=parent_links,
         weak=weak_links,
-        batches=() if _execution_lags(state, own) else own.take_batches(),
-        attested=own.take_attestations(),
+        batches=() if _execution_lags(state, own) or state.closing.decided else own.take_batches(),
+        attested=() if state.closing.decided else own.take_attestations(),
         execution=own.execution,
         evidence=tuple(list(own.evidence)[: limits.EVIDENCE_MAX]),
     )
-    return Propose(header, body, max(0, share_round(round)))
+    return Propose(header, body, max(0, share_round(round)), state.closing.share_wanted)
 
 
 def _own_vertex(state: DagState, vertex: Vertex, effects: list[Effect]) -> None:

@@ -30,9 +30,9 @@ class BatchState(Struct, array_like=True):
 class Ordering:
     """The ordered prefix, as far as later blocks depend on it."""
 
-    def __init__(self, faults: int, start_time_ms: int) -> None:
+    def __init__(self, faults: int, start_time_ms: int, start_height: int = 0) -> None:
         self.attestors_needed = faults + 1
-        self.height = 0
+        self.height = start_height
         self.time_ms = start_time_ms
         self.next_slot = Slot(1, 0)
         self.ordered: dict[bytes, bool] = {}  # vertex id -> void, for rounds above the floor

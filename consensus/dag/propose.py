@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from octra.consensus import limits
 from octra.consensus.certificate import Claim
 from octra.consensus.dag.store import Entry, Store
+from octra.consensus.epoch import Pace
 from octra.consensus.vertex import BatchRef, Execution, ParentLink, WeakLink
-
-
-class Pace(Struct, frozen=True):
-    """How fast to make vertices, in milliseconds."""
-
-    min_interval_ms: int
-    idle_interval_ms: int
 
 
 def default_pace(size: int) -> Pace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octra.consensus.certificate import Claim, assemble, claim_of
+from octra.consensus.certificate import Certificate, Claim, assemble, claim_of
 from octra.consensus.effects import CertificateReady, Certified, Diverged, Effect
 from octra.consensus.epoch import Committee
 from octra.consensus.limits import ROOTS_KEPT
@@ -20,7 +20,12 @@ class RootTally:
         self._head = 0
         self.certified_height = 0
         self.certificate_height = 0
+        self.certificate: Certificate | None = None  # of that height
         self.diverged = False
+
+    def start(self, height: int) -> None:
+        """Everything up to this height was certified by the committee before."""
+        self.certified_height = self.certificate_height = self._head = height
 
     def heard(self, vertex: Vertex) -> list[Effect]:
         """A seat's vertex was inserted."""
@@ -64,8 +69,8 @@ class RootTally:
         if height <= self.certificate_height or len(agreeing) < self._committee.quorum:
             return []
         self.certificate_height = height
-        certificate = assemble(self._committee, ((vertex.header, vertex.signed_header) for vertex in agreeing))
-        return [CertificateReady(height, certificate)]
+        self.certificate = assemble(self._committee, ((vertex.header, vertex.signed_header) for vertex in agreeing))
+        return [CertificateReady(height, self.certificate)]
 
     def _divergence(self, height: int, own: Claim, heard: dict[int, Vertex]) -> list[Effect]:
         counts: dict[Claim, int] = {}

@@ -6,21 +6,15 @@ from msgspec import Struct
 
 from octra.codec import decode, encode
 from octra.consensus.dag.attest import Attesting
+from octra.consensus.dag.closing import Closing
 from octra.consensus.dag.order import BatchState, Ordering
-from octra.consensus.dag.propose import Pace, Proposer, default_pace
+from octra.consensus.dag.propose import Proposer, default_pace
 from octra.consensus.dag.roots import RootTally
 from octra.consensus.dag.rule import Decisions, Slot
 from octra.consensus.dag.store import Store
 from octra.consensus.dag.sync import Sync
-from octra.consensus.epoch import Committee
+from octra.consensus.epoch import Committee, OrderingParams
 from octra.consensus.errors import SnapshotUnusable
-
-
-class OrderingParams(Struct, frozen=True):
-    """What genesis and configuration say about ordering."""
-
-    start_time_ms: int = 0  # commit times lie above it
-    pace: Pace | None = None  # None: by committee size
 
 
 class CoinState:
@@ -50,11 +44,13 @@ class DagState:
         self.wall_ms = 0  # the clock at the last tick
         self.stamp_ms = 0  # highest clock seen: what own vertices say
         self.store = Store(committee.size, committee.quorum)
-        self.ordering = Ordering(committee.faults, params.start_time_ms)
+        self.ordering = Ordering(committee.faults, params.start_time_ms, params.start_height)
         self.decisions: Decisions = {}
         self.changed: set[int] = set()  # rounds whose slots may have become directly decidable
         self.coins = CoinState()
         self.roots = RootTally(committee)
+        self.roots.start(params.start_height)
+        self.closing = Closing(committee, params)
         self.sync = Sync(committee.seats, own_seat)
         self.work_height = 0  # highest block with batches
         self.proven: set[int] = set()  # seats whose equivocation is recorded
@@ -111,8 +107,10 @@ class _Snapshot(Struct, frozen=True, array_like=True):
 def snapshot(state: DagState) -> bytes:
     """The ordered prefix as of the last `Commit`. Vertices above the floor are not in it: they stay in block storage.
 
+    Behind the last block of an epoch it is of no use: go back to an earlier one, or to the begin of the epoch.
     Store it only once block `state.height` is stored.
     """
+    assert not state.closing.decided
     ordering = state.ordering
     return encode(
         _Snapshot(

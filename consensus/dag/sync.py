@@ -42,6 +42,8 @@ class Sync:
         self._range: tuple[NodeId, int, int] | None = None  # peer, last round asked for, when to ask another
         self._range_attempts = own_seat or 0  # not everybody asks the same peer first
         self._range_progress = 0
+        self._ahead: dict[NodeId, None] = {}  # peers whose epoch is a later one
+        self._ahead_due_ms = 0
 
     def saw(self, seat: int, round: int) -> None:
         """A vertex of this seat and round exists."""
@@ -50,6 +52,11 @@ class Sync:
     def reached_round(self, faults: int) -> int:
         """A round that an honest seat has reached: f liars cannot raise it."""
         return sorted(self._seen, reverse=True)[faults]
+
+    def later_epoch_seen(self, peer: NodeId) -> None:
+        """This peer has left our epoch: he holds all that we need to leave it, too."""
+        if len(self._ahead) < limits.BEHIND_PEERS:
+            self._ahead[peer] = None
 
     def want_vertex(self, link: Link, needed_by: int, sender: NodeId | None, now_ms: int) -> None:
         """A vertex of the seat `needed_by` links to one that we do not hold."""
@@ -85,7 +92,8 @@ class Sync:
     def due(self, now_ms: int, quorum_round: int, decided_round: int, floor: int, faults: int) -> list[Effect]:
         """The questions to ask now."""
         lagging = self.reached_round(faults) - quorum_round > limits.LAG_ROUNDS
-        effects = self._ask_range(now_ms, quorum_round, decided_round, floor) if lagging else []
+        behind = bool(self._ahead) and now_ms >= self._ahead_due_ms
+        effects = self._ask_range(now_ms, quorum_round, decided_round, floor) if lagging or behind else []
         if now_ms < self._next_ms:
             return effects
         # While we lag, ranges bring whole rounds: single questions far ahead would only repeat them.
@@ -131,9 +139,12 @@ class Sync:
             return []  # coins and decisions must catch up first: memory stays bounded
         if quorum_round <= self._range_progress:
             self._range_attempts += 1  # the last answer did not help: ask another peer
+            self._ahead_due_ms = now_ms + limits.BEHIND_MS
         self._range_progress = quorum_round
-        peer = self._seats[self._range_attempts % len(self._seats)]
-        first = max(floor + 1, quorum_round)
+        peers = list(self._ahead) or self._seats
+        peer = peers[self._range_attempts % len(peers)]
+        # The ends of an epoch that others have left are not linked to by anything: rounds that we have may lack some.
+        first = max(floor + 1, quorum_round - (limits.LAG_ROUNDS if self._ahead else 0))
         last = first + limits.RANGE_ROUNDS - 1
         self._range = (peer, last, now_ms + limits.RANGE_WAIT_MS)
         return [FetchRange(peer, first, last)]

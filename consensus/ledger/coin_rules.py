@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_never
-
-from msgspec import Struct
 from msgspec.structs import replace
 
 from octra.consensus import coin_dealing
 from octra.consensus.coin_dealing import CoinDealing
 from octra.consensus.errors import InvalidDealing
 from octra.consensus.ledger import keys, ops
-from octra.consensus.ledger.epoch_records import Claim, CoinProgress, EpochState, Shown
+from octra.consensus.ledger.epoch_records import Claim, CoinProgress, Shown
 from octra.consensus.ledger.errors import NotAssigned
 from octra.consensus.ledger.execution import Execution
-from octra.consensus.ledger.records import Clock
 from octra.consensus.ledger.state import load, read
 from octra.consensus.ports import StateView
-from octra.crypto import bls
 
 
 def take_dealing(x: Execution, op: ops.CoinDeal, sender: bytes) -> None:
@@ -43,7 +37,7 @@ def take_ack(x: Execution, op: ops.CoinAck, sender: bytes) -> None:
     for complaint in op.complaints:
         if complaint.dealer in refuted or complaint.dealer not in progress.dealers:
             continue
-        if coin_dealing.is_upheld(progress.ceremony, _dealing(x.state, op.epoch, complaint.dealer), seat, complaint):
+        if coin_dealing.is_upheld(progress.ceremony, dealing_of(x.state, op.epoch, complaint.dealer), seat, complaint):
             refuted.add(complaint.dealer)
             x.emit("coin_dealer_refuted", op.epoch, progress.seats[complaint.dealer])
     progress = replace(progress, acked=(*progress.acked, seat), refuted=tuple(sorted(refuted)))
@@ -55,7 +49,7 @@ def take_repair(x: Execution, op: ops.CoinRepair, sender: bytes) -> None:
     progress, seat = _task(x, op.epoch, sender)
     if op.dealer not in progress.counted:
         raise NotAssigned("this dealing does not count")
-    dealing = _dealing(x.state, op.epoch, op.dealer)
+    dealing = dealing_of(x.state, op.epoch, op.dealer)
     if op.claim:
         claim = Claim(op.dealer, seat)
         upheld = op.claim[0].dealer == op.dealer and claim not in progress.claims
@@ -80,122 +74,9 @@ def forget(x: Execution, epoch: int) -> None:
         x.state.delete(keys.coin_progress(epoch))
 
 
-# --- what a node owes ---
-
-
-class DealCoin(Struct, frozen=True):
-    """Deal for the coin of an epoch."""
-
-    epoch: int
-
-
-class AckCoin(Struct, frozen=True):
-    """Check the dealings for the coin of an epoch, and say so."""
-
-    epoch: int
-
-
-class ClaimShare(Struct, frozen=True):
-    """Prove that the own share of a dealing that counts is bad."""
-
-    epoch: int
-    dealer: int
-
-
-class ShowShare(Struct, frozen=True):
-    """Show the own share of a dealing that cheated another seat."""
-
-    epoch: int
-    dealer: int
-
-
-CoinDuty = DealCoin | AckCoin | ClaimShare | ShowShare
-
-
-def duties(view: StateView, node: bytes, secret: bls.SecretScalar) -> list[CoinDuty]:
-    """What a node owes to the coins in the making and in use, as of this state. `secret` opens its shares."""
-    epoch, clock = load(view, keys.EPOCH, EpochState), load(view, keys.CLOCK, Clock)
-    assert epoch is not None
-    assert clock is not None
-    owed: list[CoinDuty] = []
-    for target in sorted({epoch.coin_epoch, clock.epoch + 1}):
-        progress = progress_of(view, target)
-        seat = None if progress is None else progress.seat_of(node)
-        if progress is None or seat is None:
-            continue
-        if clock.time_ms <= progress.deal_until_ms:
-            if seat not in progress.dealers:
-                owed.append(DealCoin(target))
-        elif not progress.ended:
-            if seat not in progress.acked:
-                owed.append(AckCoin(target))
-        else:
-            owed += _repairs(view, progress, seat, secret)
-    return owed
-
-
-def answer(view: StateView, duty: CoinDuty, node: bytes, secret: bls.SecretScalar, seed: bytes) -> ops.Op:
-    """The operation that a duty asks for. `seed`: 32 secret bytes of the node, from which its dealings follow."""
-    progress = progress_of(view, duty.epoch)
-    assert progress is not None
-    seat = progress.seat_of(node)
-    assert seat is not None
-    ceremony = progress.ceremony
-    match duty:
-        case DealCoin(target):
-            return ops.CoinDeal(target, coin_dealing.deal(ceremony, seat, seed))
-        case AckCoin(target):
-            dealings = _dealings(view, progress, progress.dealers)
-            bad = [d for d in dealings if coin_dealing.open_share(ceremony, dealings[d], d, seat, secret) is None]
-            return ops.CoinAck(target, tuple(coin_dealing.complain(dealings[d], d, secret) for d in bad))
-        case ClaimShare(target, dealer):
-            complaint = coin_dealing.complain(_dealing(view, target, dealer), dealer, secret)
-            return ops.CoinRepair(target, dealer, (complaint,))
-        case ShowShare(target, dealer):
-            share = coin_dealing.open_share(ceremony, _dealing(view, target, dealer), dealer, seat, secret)
-            assert share is not None
-            return ops.CoinRepair(target, dealer, (), share.to_bytes(32, "big"))
-        case _:
-            assert_never(duty)
-
-
-def coin_secret(view: StateView, epoch: int, node: bytes, secret: bls.SecretScalar) -> bls.SecretScalar | None:
-    """A node's share of the coin dealt for `epoch`; None if it holds none, or before a repair."""
-    progress = progress_of(view, epoch)
-    seat = None if progress is None else progress.seat_of(node)
-    if progress is None or seat is None or progress.key is None:
-        return None
-    dealings = _dealings(view, progress, progress.counted)
-    return coin_dealing.own_secret(progress.ceremony, dealings, seat, secret, _repaired(progress, dealings, seat))
-
-
 def progress_of(view: StateView, epoch: int) -> CoinProgress | None:
     """How far an epoch's coin is, while the state knows of it."""
     return load(view, keys.coin_progress(epoch), CoinProgress)
-
-
-def _repairs(view: StateView, progress: CoinProgress, seat: int, secret: bls.SecretScalar) -> list[CoinDuty]:
-    """Claims for own bad shares, and own shares that others need."""
-    owed: list[CoinDuty] = []
-    for dealer, dealing in _dealings(view, progress, progress.counted).items():
-        asked = [claim.receiver for claim in progress.claims if claim.dealer == dealer]
-        shown = any((one.dealer, one.seat) == (dealer, seat) for one in progress.shown)
-        if coin_dealing.open_share(progress.ceremony, dealing, dealer, seat, secret) is None:
-            if seat not in asked:
-                owed.append(ClaimShare(progress.epoch, dealer))
-        elif asked and not shown:
-            owed.append(ShowShare(progress.epoch, dealer))
-    return owed
-
-
-def _repaired(progress: CoinProgress, dealings: Mapping[int, CoinDealing], seat: int) -> dict[int, int]:
-    found = {}
-    for dealer in {claim.dealer: None for claim in progress.claims if claim.receiver == seat}:
-        shown = {one.seat: int.from_bytes(one.share, "big") for one in progress.shown if one.dealer == dealer}
-        share = coin_dealing.repair(progress.ceremony, dealings[dealer], seat, shown)
-        if share is not None:
-            found[dealer] = share
-    return found
 
 
 def _settle(x: Execution, progress: CoinProgress) -> CoinProgress:
@@ -203,8 +84,7 @@ def _settle(x: Execution, progress: CoinProgress) -> CoinProgress:
     counted = coin_dealing.qualified(progress.ceremony, set(progress.dealers), set(progress.refuted))
     key = None
     if counted is not None:
-        dealings = _dealings(x.state, progress, counted)
-        key = coin_dealing.join(progress.ceremony, [dealings[dealer] for dealer in counted])
+        key = coin_dealing.join(progress.ceremony, [dealing_of(x.state, progress.epoch, one) for one in counted])
     x.emit("coin_settled", progress.epoch, key is not None)
     return progress if key is None or counted is None else replace(progress, counted=counted, key=key)
 
@@ -217,11 +97,8 @@ def _task(x: Execution, epoch: int, sender: bytes) -> tuple[CoinProgress, int]:
     return progress, seat
 
 
-def _dealings(view: StateView, progress: CoinProgress, dealers: tuple[int, ...]) -> dict[int, CoinDealing]:
-    return {dealer: _dealing(view, progress.epoch, dealer) for dealer in dealers}
-
-
-def _dealing(view: StateView, epoch: int, dealer: int) -> CoinDealing:
+def dealing_of(view: StateView, epoch: int, dealer: int) -> CoinDealing:
+    """An ordered dealing."""
     data = view.get(keys.coin_dealing(epoch, dealer))
     assert data is not None, "a dealer's row stays as long as the progress that names it"
     return read(data, CoinDealing)

@@ -192,6 +192,8 @@ class OrderingActor:
                 self._context.log.warning("evidence of misbehaviour recorded", kind=type(evidence).__name__)
             case effects.Diverged(height):
                 self._context.log.error("our state root differs from a quorum's", height=height)
+            case effects.CombineBeacon() | effects.CloseEpoch() | effects.EpochEnded():
+                raise AssertionError("the committee is fixed")
             case effects.Prune():
                 pass  # ordered bytes stay: nodes that lag ask for them
             case effects.Halt(reason):

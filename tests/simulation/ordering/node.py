@@ -11,17 +11,19 @@ from ordering.world import World, sign_vertex
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.dag.core import DagState, OrderingParams, restore, snapshot, step
-from octra.consensus.dag.propose import Pace
 from octra.consensus.effects import (
     Broadcast,
     CertificateReady,
     Certified,
     CheckBatch,
+    CloseEpoch,
+    CombineBeacon,
     CombineCoin,
     Commit,
     CommitDraft,
     Diverged,
     Effect,
+    EpochEnded,
     FetchBatch,
     FetchRange,
     FetchVertices,
@@ -31,6 +33,7 @@ from octra.consensus.effects import (
     RecordEvidence,
     SendVertices,
 )
+from octra.consensus.epoch import Pace
 from octra.consensus.events import (
     BatchChecked,
     BatchStored,
@@ -249,6 +252,8 @@ class SimNode:
                 self.troubles.append(f"diverged at {height}")
             case Halt(reason):
                 self.troubles.append(f"halt: {reason}")
+            case CombineBeacon() | CloseEpoch() | EpochEnded():
+                raise AssertionError("the committee of this simulation is fixed")
             case Prune(floor):  # block storage keeps ordered vertices
                 self.highest_floor = max(self.highest_floor, floor)
             case _:

@@ -23,6 +23,7 @@ from octra.consensus.coin_dealing import CoinKey
 from octra.consensus.epoch import Committee, EpochRecord, EpochRules
 from octra.consensus.ledger import coin_rules, epochs, fees, keys, ops
 from octra.consensus.ledger import transactions as tx
+from octra.consensus.ledger.coin_holder import CoinHolder
 from octra.consensus.ledger.epoch_records import CoinProgress, EpochState, ValidatorRecord
 from octra.consensus.ledger.genesis_state import genesis_writes
 from octra.consensus.ledger.params import Seat
@@ -52,6 +53,7 @@ class NodeKeys:
         self.coin = sharing.scalar_from(seed)
         self.dealing_seed = H("test.dealing", seed)
         self.owner = SigningKey(H("test.owner", seed))
+        self.holder = CoinHolder(self.node.public, self.coin, self.dealing_seed)
 
     @property
     def id(self) -> bytes:
@@ -177,9 +179,8 @@ class EpochChain:
         items = []
         for node in self.nodes:
             if node.id not in self.silent:
-                for duty in coin_rules.duties(self.view, node.id, node.coin):
-                    op = coin_rules.answer(self.view, duty, node.id, node.coin, node.dealing_seed)
-                    items.append(self.item(node.node, op))
+                for duty in node.holder.duties(self.view):
+                    items.append(self.item(node.node, node.holder.answer(self.view, duty)))
         return self.step(items)
 
     def deal_coin(self) -> None:
@@ -220,7 +221,7 @@ class EpochChain:
         """A node's share of the coin in use."""
         if self.state.coin_epoch == 0:
             return self.dealt[seat]
-        return coin_rules.coin_secret(self.view, self.state.coin_epoch, node, self.by_id[node].coin)
+        return self.by_id[node].holder.coin_secret(self.view, self.state.coin_epoch)
 
     # --- checkpoints ---
 

@@ -234,16 +234,16 @@ def test_a_victim_that_was_away_gets_its_share_back_later(chain: EpochChain) -> 
     chain.silent = {victim.id}
     chain.deal_coin()
     assert seat in chain.progress().counted
-    assert coin_rules.coin_secret(chain.view, 1, victim.id, victim.coin) is None
+    assert victim.holder.coin_secret(chain.view, 1) is None
     chain.close()
     chain.step()
     chain.silent = set()
     chain.answer_duties()  # the claim
     chain.answer_duties()  # the shares
-    secret = coin_rules.coin_secret(chain.view, 1, victim.id, victim.coin)
+    secret = victim.holder.coin_secret(chain.view, 1)
     assert secret is not None
     assert secret.public() == chain.committee().coin_share_keys[lost]
-    assert not [duty for duty in coin_rules.duties(chain.view, victim.id, victim.coin) if hasattr(duty, "dealer")]
+    assert not [duty for duty in victim.holder.duties(chain.view) if hasattr(duty, "dealer")]
 
 
 def test_dealings_and_acknowledgements_have_their_time_and_are_said_once(chain: EpochChain) -> None:

@@ -10,7 +10,6 @@ from ordering.world import HashKeys
 
 from octra.consensus import limits
 from octra.consensus.dag.core import DagState, OrderingParams, restore, snapshot, step
-from octra.consensus.dag.propose import Pace
 from octra.consensus.effects import (
     Broadcast,
     CheckBatch,
@@ -26,6 +25,7 @@ from octra.consensus.effects import (
     RecordEvidence,
     SendVertices,
 )
+from octra.consensus.epoch import Pace
 from octra.consensus.events import (
     BatchChecked,
     BatchStored,
