@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
 
-from octra.errors import Corrupt, Unavailable
+from octra.errors import Corrupt, OctraError, Unavailable
 from octra.hfhe import wire
 from octra.hfhe.backend import PreparedKey, choose
 from octra.hfhe.ciphertext import U32Array
@@ -67,11 +68,22 @@ class Evaluator:
 
     def bootstrap(self, forms: U32Array) -> U32Array:
         """[count, M + 1] to [count, M + 1]."""
-        return self._backend.bootstrap(self._key, forms)
+        with _told_in_words():
+            return self._backend.bootstrap(self._key, forms)
 
     def pack(self, bits: U32Array) -> U32Array:
         """[count, M + 1] to one ring ciphertext [k + 1, N]."""
-        return self._backend.pack(self._key, bits)
+        with _told_in_words():
+            return self._backend.pack(self._key, bits)
+
+
+@contextmanager
+def _told_in_words() -> Iterator[None]:
+    """Our errors carry facts and do not survive the way to another process; their text does."""
+    try:
+        yield
+    except OctraError as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,8 +249,8 @@ class RayExecutor:
             self.workers = tuple(other for other in self.workers if other is not worker)
             self._last_loss = next(iter(str(error).splitlines()), type(error).__name__)
             return None
-        except errors.RayTaskError as error:
-            raise WorkerFailed(worker.name, f"{type(error.cause).__name__}: {error.cause}") from error
+        except errors.RayError as error:
+            raise WorkerFailed(worker.name, str(getattr(error, "cause", error))) from error
 
     def _workers_left(self) -> tuple[Worker, ...]:
         if not self.workers:
