@@ -9,8 +9,10 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from octra.cli import client
-from octra.consensus.ledger.fees import Prices
+from octra.consensus.ledger.fees import WORK_128, Prices, WorkTable
 
 FAUCET_CHAINS = "octra:localnet-"  # genesis gives the public faucet key its coins there, and nowhere else
 
@@ -111,7 +113,7 @@ def read() -> Network:
             chain_id=str(facts["chain_id"]),
             height=int(facts["height"]),
             epoch=int(facts["epoch"]),
-            prices=Prices(int(facts["boot_price_milli"]), int(facts["evaluators"])),
+            prices=Prices(int(facts["boot_price_milli"]), int(facts["evaluators"]), _work(facts)),
             view_keys=view_keys,
             key_set=str(facts["parameters"]),
             key_origin=str(facts["key_origin"]),
@@ -122,6 +124,12 @@ def read() -> Network:
     if len(found.chain) != 32 or not view_keys or any(len(key) != 32 for key in view_keys):
         raise OddAnswer("octra_committee")
     return found
+
+
+def _work(facts: dict[str, Any]) -> WorkTable:
+    """Bootstraps that operations pay for; what the node leaves out is what set T needs."""
+    told = facts.get("work_boots") or {}
+    return replace(WORK_128, **{name: int(told[name]) for name in WorkTable.__struct_fields__ if name in told})
 
 
 def account(address: str) -> Account:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from octra.consensus.ledger.fees import WorkTable
 from octra.hfhe.builder import Builder
 from octra.hfhe.hypergraph import FALSE, Graph, Literal, Trust
 from octra.hfhe.params import Budgets, ParameterSet
@@ -67,6 +68,12 @@ def withdraw(params: ParameterSet, security_bits: int = 128) -> BalanceCircuit:
 def credit(params: ParameterSet, security_bits: int = 128) -> BalanceCircuit:
     """(balance, amount) -> balance: receives, collects, and encrypts a public amount."""
     return BalanceCircuit(make_plan(credit_graph(WIDTH), params, security_bits), 0)
+
+
+def work_table(params: ParameterSet, security_bits: int = 128) -> WorkTable:
+    """What operations pay for in advance under these parameters: the bootstraps of their plans."""
+    taken, given = debit(params, security_bits).bootstraps, credit(params, security_bits).bootstraps
+    return WorkTable(decrypt=withdraw(params, security_bits).bootstraps, transfer=taken + given, collect=given)
 
 
 def debit_graph(width: int, budgets: Budgets) -> Graph:

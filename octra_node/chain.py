@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from octra.consensus import circuits
 from octra.consensus.checkpoint import Validator, registered_root
 from octra.consensus.epoch import Committee, EpochRecord
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import fees
 from octra.consensus.ledger.params import LOCALNET_LIMITS, LedgerParams, Limits, Seat
 from octra.crypto.hash import EMPTY_ROOT, H, merkle_root
+from octra.hfhe import params as fhe_params
 from octra.primitives import NodeId, address_of
 
 
@@ -65,9 +67,17 @@ def ledger_params_of(genesis: Genesis) -> LedgerParams:
         key_id=genesis.key.key_id,
         key_set=genesis.key.parameters,
         failure_bits=genesis.key.failure_bits,
-        prices=fees.Prices(evaluators=faults + 1),
+        prices=fees.Prices(evaluators=faults + 1, work=_work_of(genesis)),
         epoch_ms=genesis.epoch_ms,
         legacy_signing=genesis.legacy_signing,
         limits=LOCALNET_LIMITS if genesis.is_localnet else Limits(),
         rules_version=genesis.rules_version,
     )
+
+
+def _work_of(genesis: Genesis) -> fees.WorkTable:
+    """What evaluations cost under the network key's parameters."""
+    key = genesis.key
+    if not key.exists:
+        return fees.WORK_128
+    return circuits.work_table(fhe_params.get(key.parameters, allow_insecure=genesis.is_localnet), key.failure_bits)
