@@ -30,7 +30,7 @@ class Family(Enum):
     STATE = "state"  # tree 32, raw key -> latest value
     NODE = "node"  # version u64, sequence u32 -> tree node
     ROOT = "root"  # tree 32, version u64 -> node ref 12 or empty, hash 32
-    STALE = "stale"  # stale since u64, kind u8, key of the dead row -> empty
+    STALE = "stale"  # stale since u64, kind 0 -> joined refs of nodes; kind 1, key of a dead root row -> empty
 
 
 # Large values that are written once: kept in blob files, so that compaction does not copy them again and again.
@@ -53,6 +53,11 @@ class Batch:
         """Set a row."""
         self.operations.append((family, key, value))
         self.size += len(key) + len(value)
+
+    def put_many(self, family: Family, rows: Sequence[Row]) -> None:
+        """Set many rows of one family."""
+        self.operations += [(family, key, value) for key, value in rows]
+        self.size += sum(len(key) + len(value) for key, value in rows)
 
     def delete(self, family: Family, key: bytes) -> None:
         """Remove a row; an absent one is fine."""

@@ -50,7 +50,7 @@ _Snapshot = Any
 _Cursor = Any
 
 
-FORMAT: Final = 1  # of keys and values; a newer number comes with a migration
+FORMAT: Final = 2  # of keys and values; 1 (a row for every stale node) was never released
 _FORMAT_FILE = "FORMAT"  # beside the rows, so that a newer database is recognised before it is opened
 _FORMAT_KEY = b"format"
 
@@ -289,6 +289,8 @@ def _check_format(text: bytes) -> None:
         raise CorruptStore("the format of the database is not a number")
     if int(text) > FORMAT:
         raise FormatTooNew(int(text), FORMAT)
+    if int(text) < FORMAT:
+        raise CorruptStore(f"database format {int(text)} is too old for this program; remove it and sync again")
 
 
 def _settle_format(store: RocksKeyValue, file: Path, known: bool) -> None:

@@ -16,18 +16,19 @@ from octra.consensus.statetree import EMPTY_TREE, TreeProof
 from octra.errors import Malformed
 from octra.storage.errors import CorruptStore, NotFound
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, Row, prefix_end, u64
-from octra.storage.tree.merge import apply
+from octra.storage.tree import native
+from octra.storage.tree.merge import MergeWriter, TreeWriter
 from octra.storage.tree.nodes import (
     REF_SIZE,
-    STALE_NODE,
+    STALE_ROOT,
     VERSION_MAX,
     Leaf,
     Link,
     NodeCache,
-    NodeWriter,
     find_root,
     hash_node,
     load,
+    stale_nodes,
     write_root,
 )
 from octra.storage.tree.path import CIRCLE_KEYS, GLOBAL_TREE, circle_tree, rules_of
@@ -163,6 +164,7 @@ class StateStore(StateReader):
         assert retention >= 1
         super().__init__(store, NodeCache())
         self._store, self._writer, self._retention = store, writer or store, retention
+        self._native = native.NativeTree(store) if native.available() else None
         self._check_root()
 
     def commit(
@@ -185,7 +187,7 @@ class StateStore(StateReader):
         head = self.head
         assert head is None or height == head.height + 1, "heights follow each other"
         batch = Batch()
-        nodes = NodeWriter(self._store, self._cache, height)
+        nodes = MergeWriter(self._store, self._cache, height) if self._native is None else self._native.begin(height)
         roots = {
             circle: _hash_of(self._update(nodes, batch, circle_tree(circle), dict(circle_writes[circle])))
             for circle in sorted(circle_writes)
@@ -220,7 +222,7 @@ class StateStore(StateReader):
         self._writer.write(batch, durable=False)
 
     def prune_step(self, rows_max: int = PRUNE_ROWS) -> int:
-        """Delete up to `rows_max` rows of versions that need not be kept; zero when nothing is left to do."""
+        """Delete about `rows_max` rows of versions that need not be kept; zero when nothing is left to do."""
         head = self.head
         pins = [int.from_bytes(row, "big") for _, row in self._store.scan(Family.META, _PIN, b"pin0", limit=1_000)]
         keep = min([-1 if head is None else head.height - self._retention, *pins])
@@ -228,13 +230,20 @@ class StateStore(StateReader):
         keep = max(keep, done)  # a pin set too late brings nothing back
         batch = Batch()
         count = 0
-        for key, _ in self._store.scan(Family.STALE, u64(start), u64(keep + 1), limit=rows_max):
-            family = Family.NODE if key[8:9] == STALE_NODE else Family.ROOT
-            batch.delete(family, key[9:])
+        finished = True
+        for key, row in self._store.scan(Family.STALE, u64(start), u64(keep + 1), limit=rows_max):
+            if count >= rows_max:
+                finished = False
+                break
+            dead = stale_nodes(row)  # of a root none: its key says all
+            for ref in dead:
+                batch.delete(Family.NODE, ref)
+            if key[8:9] == STALE_ROOT:
+                batch.delete(Family.ROOT, key[9:])
             batch.delete(Family.STALE, key)
-            count += 1
+            count += max(1, len(dead))
         # When all are gone, the next step need not walk over their graves again.
-        first = keep + 1 if count < rows_max else start
+        first = keep + 1 if finished and count < rows_max else start
         if not count and (keep, first) == (done, start):
             return 0
         batch.put(Family.META, _PRUNE, u64(keep) + u64(first))
@@ -242,7 +251,7 @@ class StateStore(StateReader):
         return count
 
     def _update(
-        self, nodes: NodeWriter, batch: Batch, tree: bytes, writes: Mapping[bytes, bytes | None]
+        self, nodes: TreeWriter, batch: Batch, tree: bytes, writes: Mapping[bytes, bytes | None]
     ) -> Link | None:
         """Apply the writes to one tree: its root afterwards, with latest values and root row in the batch."""
         try:
@@ -261,7 +270,7 @@ class StateStore(StateReader):
                 assert len(value) <= VALUE_BYTES_MAX
                 changes[path] = Leaf(path, rules.value_hash(key, value), key, value)
                 batch.put(Family.STATE, tree + key, value)
-        link = apply(nodes, root, changes)
+        link = nodes.apply(root, changes)
         if version < 0 or link is not root:
             write_root(batch, tree, nodes.version, link, version if version >= 0 else None)
         return link

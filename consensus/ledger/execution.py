@@ -214,11 +214,11 @@ class Execution:
         public = escrow = bonded = 0
         for key, value in self.state.sorted_writes():
             if key[:1] == b"\x01":
-                public += _balance(value) - _balance(self.before.get(key))
+                public += _balance(value) - _balance(self.state.before(key))
             elif key[:1] == b"\x04":
-                escrow += _held(value) - _held(self.before.get(key))
+                escrow += _held(value) - _held(self.state.before(key))
             elif key[:1] == keys.VALIDATOR:
-                bonded += _bond(value) - _bond(self.before.get(key))
+                bonded += _bond(value) - _bond(self.state.before(key))
         start = load(self.before, keys.SUPPLY, Supply)
         assert start is not None
         if public != supply.public - start.public:

@@ -28,20 +28,28 @@ def load(view: StateView, key: bytes, kind: type[T]) -> T | None:
 
 
 class Overlay:
-    """A `StateView` with writes on top, and one savepoint for the operation that is running."""
+    """A `StateView` with writes on top, and one savepoint for the operation that is running.
 
-    __slots__ = ("_journal", "_view", "_writes")
+    What was read once is remembered: the view does not change during a commit.
+    """
+
+    __slots__ = ("_journal", "_reads", "_view", "_writes")
 
     def __init__(self, view: StateView) -> None:
         self._view = view
+        self._reads: dict[bytes, bytes | None] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._journal: dict[bytes, tuple[bool, bytes | None]] | None = None
 
     def get(self, key: bytes) -> bytes | None:
         """The bytes at `key` as of now."""
-        if key in self._writes:
-            return self._writes[key]
-        return self._view.get(key)
+        return self._writes[key] if key in self._writes else self.before(key)
+
+    def before(self, key: bytes) -> bytes | None:
+        """The bytes at `key` before the commit."""
+        if key not in self._reads:
+            self._reads[key] = self._view.get(key)
+        return self._reads[key]
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the bytes at `key`."""
@@ -97,7 +105,7 @@ class Overlay:
 
     def sorted_writes(self) -> tuple[tuple[bytes, bytes | None], ...]:
         """What this commit changes, by key; writes that change nothing are left out."""
-        return tuple((key, value) for key, value in sorted(self._writes.items()) if value != self._view.get(key))
+        return tuple((key, value) for key, value in sorted(self._writes.items()) if value != self.before(key))
 
     def _note(self, key: bytes) -> None:
         if self._journal is not None and key not in self._journal:

@@ -51,7 +51,8 @@ ED25519: Final = Library(
     ('-DOCTRA_FOUR="four_portable.hpp"',),
     {"avx2": ("-mavx2", '-DOCTRA_FOUR="four_avx2.hpp"')},
 )
-LIBRARIES: Final = (KERNEL, ED25519)
+TREE: Final = Library("state tree", _PACKAGE / "storage" / "native", "tree.cpp", _PACKAGE / "storage" / "_tree.so")
+LIBRARIES: Final = (KERNEL, ED25519, TREE)
 
 
 def build(library: Library, compiler: str, *flags: str, output: Path | None = None) -> Path:

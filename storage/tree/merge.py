@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from octra.consensus.statetree import bit_of
+from octra.storage.kv import Batch
 from octra.storage.tree.nodes import Branch, Leaf, Link, NodeWriter
 from octra.storage.tree.path import common_bits, first_high
 
@@ -20,10 +21,31 @@ class _Kept(NamedTuple):
 _Change = Leaf | _Kept | None  # None: the key goes
 
 
-def apply(writer: NodeWriter, root: Link | None, changes: Mapping[bytes, Leaf | None]) -> Link | None:
-    """The root after setting (`Leaf`) or removing (`None`) the leaves at these paths."""
-    paths = sorted(changes)
-    return _Merge(writer, paths, [changes[path] for path in paths]).merge(root, 0, len(paths))
+class TreeWriter(Protocol):
+    """Updates trees in one commit and collects the rows; here in Python, in `native` compiled."""
+
+    version: int
+
+    def apply(self, root: Link | None, changes: Mapping[bytes, Leaf | None]) -> Link | None:
+        """The root after setting (`Leaf`) or removing (`None`) the leaves at these paths."""
+        ...
+
+    def write_rows(self, batch: Batch) -> None:
+        """Put the new and stale rows into the commit's batch."""
+        ...
+
+    def publish(self) -> None:
+        """The batch is written: later commits may use its nodes."""
+        ...
+
+
+class MergeWriter(NodeWriter):
+    """The reference."""
+
+    def apply(self, root: Link | None, changes: Mapping[bytes, Leaf | None]) -> Link | None:
+        """The root after setting (`Leaf`) or removing (`None`) the leaves at these paths."""
+        paths = sorted(changes)
+        return _Merge(self, paths, [changes[path] for path in paths]).merge(root, 0, len(paths))
 
 
 class _Merge:

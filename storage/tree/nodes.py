@@ -13,11 +13,11 @@ from octra.storage.kv import Batch, Family, ReadView, u32, u64
 CACHE_BYTES: Final = 64 << 20  # about 200,000 branches
 REF_SIZE: Final = 12
 NODE_OVERHEAD: Final = 200  # bytes that a decoded node costs beside its value
-STALE_NODE, STALE_ROOT = b"\0", b"\1"  # kind of a dead row
+STALE_NODES, STALE_ROOT = b"\0", b"\1"  # kind of a stale row
 VERSION_MAX: Final = 2**64 - 1
 
 _LEAF, _BRANCH = 1, 2
-_LEAF_HEAD, _BRANCH_SIZE = 67, 123
+_LEAF_HEAD, BRANCH_SIZE = 67, 123  # bytes of rows
 
 # Nodes hold no cycles; without `gc=False` a full cache makes the collector stop a commit for 100 ms.
 
@@ -63,7 +63,7 @@ def encode_node(node: Node) -> bytes:
 
 def decode_node(row: bytes) -> Node:
     """The node of a row; `CorruptStore` when it is none."""
-    if len(row) == _BRANCH_SIZE and row[0] == _BRANCH:
+    if len(row) == BRANCH_SIZE and row[0] == _BRANCH:
         left, right = Link(row[35:47], row[47:79]), Link(row[79:91], row[91:123])
         return Branch(int.from_bytes(row[1:3], "big"), row[3:35], left, right)
     if len(row) >= _LEAF_HEAD and row[0] == _LEAF:
@@ -145,13 +145,23 @@ class NodeWriter:
         """Put the new and stale rows into the commit's batch."""
         for ref, node in self._nodes:
             batch.put(Family.NODE, ref, encode_node(node))
-        for ref in self._dead:
-            batch.put(Family.STALE, self._prefix + STALE_NODE + ref, b"")
+        put_stale(batch, self.version, b"".join(self._dead))
 
     def publish(self) -> None:
         """Fill the cache. Only after the write: a commit that failed leaves its refs free for another."""
         for ref, node in self._nodes:
             self._cache.put(ref, node)
+
+
+def put_stale(batch: Batch, version: int, refs: bytes) -> None:
+    """Note which nodes are of no use from this version on: joined refs, one row."""
+    if refs:
+        batch.put(Family.STALE, u64(version) + STALE_NODES, refs)
+
+
+def stale_nodes(row: bytes) -> list[bytes]:
+    """The refs of such a row."""
+    return [row[at : at + REF_SIZE] for at in range(0, len(row), REF_SIZE)]
 
 
 def find_root(view: ReadView, tree: bytes, version: int) -> tuple[int, Link | None]:

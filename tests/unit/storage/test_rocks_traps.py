@@ -10,7 +10,7 @@ import pytest
 
 from octra.storage.errors import Closed, CorruptStore, FormatTooNew, Locked
 from octra.storage.kv import SCAN_PAGE_ROWS, Batch, Family, prefix_end, u32
-from octra.storage.rocks import RocksKeyValue, open_rocks
+from octra.storage.rocks import FORMAT, RocksKeyValue, open_rocks
 
 SOURCES = Path(__file__).parents[3] / "storage"
 
@@ -168,10 +168,13 @@ def test_a_torn_end_of_the_log_loses_only_the_last_batches(tmp_path: Path) -> No
     store.close()
 
 
-def test_a_newer_format_is_refused_before_the_database_is_touched(tmp_path: Path) -> None:
+def test_a_newer_or_older_format_is_refused_before_the_database_is_touched(tmp_path: Path) -> None:
     open_rocks(tmp_path).close()
-    (tmp_path / "FORMAT").write_text("2")
+    (tmp_path / "FORMAT").write_text(str(FORMAT + 1))
     with pytest.raises(FormatTooNew):
+        open_rocks(tmp_path)
+    (tmp_path / "FORMAT").write_text(str(FORMAT - 1))
+    with pytest.raises(CorruptStore, match="too old"):
         open_rocks(tmp_path)
     (tmp_path / "FORMAT").write_text("junk")
     with pytest.raises(CorruptStore):

@@ -1,0 +1,139 @@
+"""What a block of signed transfers costs one node: check, execute, state tree, disk. One process, real RocksDB.
+
+python benchmarks/ledger.py [--accounts 10000] [--transactions 300] [--blocks 20] [--profile]
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import random
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from octra.codec import encode
+from octra.consensus.batch import batch_id, make_batch
+from octra.consensus.effects import CommitDraft, MaturedBatch
+from octra.consensus.ledger import fees, ops
+from octra.consensus.ledger.genesis_state import genesis_writes
+from octra.consensus.ledger.params import LedgerParams, Limits, Seat
+from octra.consensus.ledger.transactions import admit, build, sign
+from octra.crypto.ed25519 import SigningKey
+from octra.crypto.hash import H
+from octra.node.executing import BlockExecutor
+from octra.node.parts import Stores
+from octra.primitives import UNITS_PER_OCT, address_of
+from octra.storage.blocks import BlockStore
+from octra.storage.rocks import open_rocks
+from octra.storage.sign_log import SignLog
+from octra.storage.state import StateStore
+from octra.storage.write_queue import WriteQueue
+
+CHAIN = bytes(32)
+SEED = 20_26
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    accounts: int
+    transactions: int
+    blocks: int
+    profile: bool
+
+
+def main() -> None:
+    """Print microseconds of processor time per transaction, by step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=10_000)
+    parser.add_argument("--transactions", type=int, default=300, help="in each block")
+    parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument("--profile", action="store_true", help="show where execution spends its time")
+    with tempfile.TemporaryDirectory() as folder:
+        _measure(Options(**vars(parser.parse_args())), Path(folder))
+
+
+def _measure(options: Options, folder: Path) -> None:
+    keys = [SigningKey(H("bench.key", number.to_bytes(4, "big"))) for number in range(options.accounts)]
+    seat = keys[0]
+    params = LedgerParams(
+        chain=CHAIN,
+        chain_id="octra:localnet-00000000",
+        seats=(Seat(seat.public, bytes(96), bytes(32), address_of(seat.public)),),
+        key_id=bytes(32),
+        key_set="TEST",
+        failure_bits=128,
+        prices=fees.Prices(evaluators=1),
+        epoch_ms=20_000,
+        legacy_signing=False,
+        limits=Limits(),
+    )
+    kv = open_rocks(folder / "db")
+    writes = WriteQueue(kv)
+    stores = Stores(kv, writes, StateStore(kv, writer=writes), BlockStore(kv), SignLog(folder / "journal"))
+    accounts = {address_of(key.public): 1_000 * UNITS_PER_OCT for key in keys}
+    stores.state.commit(0, genesis_writes(params, accounts, 1), {}, lambda roots: [])
+    facts: Any = SimpleNamespace(params=params, genesis=SimpleNamespace(chain_id=params.chain_id), committee=_Lone())
+    engine: Any = None  # no block here calls a Circle
+    executor = BlockExecutor(facts, stores, engine, engine)
+
+    randomness = random.Random(SEED)
+    blocks = [_block(options, params, keys, randomness, height) for height in range(1, options.blocks + 1)]
+    rules = params.static_rules(None)
+    checking, executing = time.process_time(), 0.0
+    for items, _ in blocks:
+        for item in items:
+            admit(item, rules)
+    checking = time.process_time() - checking
+    profile = cProfile.Profile()
+    started = time.perf_counter()
+    for height, (_, data) in enumerate(blocks, 1):
+        matured = MaturedBatch(batch_id(data), 0, options.transactions, len(data))
+        draft = CommitDraft(height, bytes(32), 0, height, 10 * height, bytes(32), bytes(32), (), (matured,), ())
+        before = time.process_time()
+        if options.profile:
+            profile.enable()
+        outcome, _ = executor.execute(draft, [data], None)
+        profile.disable()
+        executing += time.process_time() - before
+        assert len(outcome.receipts) == options.transactions, outcome.skipped[:3]
+    wall = time.perf_counter() - started
+    total = options.transactions * options.blocks
+    print(f"check {checking / total * 1e6:.1f} us, execute and store {executing / total * 1e6:.1f} us per transaction")
+    print(f"{wall / options.blocks * 1e3:.1f} ms a block of {options.transactions}, {options.accounts} accounts")
+    if options.profile:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+    stores.signed.close()
+    writes.close()
+    kv.close()
+
+
+def _block(
+    options: Options, params: LedgerParams, keys: list[SigningKey], randomness: random.Random, height: int
+) -> tuple[list[bytes], bytes]:
+    """Signed transfers between random accounts, each sender once, as items and as a batch."""
+    items = []
+    for number in randomness.sample(range(len(keys)), options.transactions):
+        key, receiver = keys[number], keys[(number + randomness.randrange(1, len(keys))) % len(keys)]
+        op = ops.Transfer(address_of(receiver.public), randomness.randrange(1, 1_000), b"")
+        fee = fees.minimum_fee(op, params.prices)
+        body = build(chain=CHAIN, sender=key.public, nonce=height, expiry_epoch=100, fee=fee, op=op)
+        items.append(sign(body, key))
+    return items, make_batch(_Lone.anchor, 0, height, items)
+
+
+class _Lone:
+    """A committee of one, as far as executing a block asks."""
+
+    anchor = bytes(32)
+    size = 1
+
+
+if __name__ == "__main__":
+    main()
