@@ -24,7 +24,7 @@ def total(
 ) -> tuple[list[Literal], Literal]:
     """x + y modulo 2^width, and the carry out of the top bit where asked for.
 
-    A ripple has the fewest bootstraps and one level a bit; Sklansky's tree has log2(width) + 2 levels for 3.5 times
+    A ripple has the fewest bootstraps and one level a bit; Sklansky's tree has log2(width) + 2 levels for 3.4 times
     the bootstraps.
     """
     if shape == "sklansky":
@@ -42,31 +42,21 @@ def total(
 def _prefix_carries(builder: Builder, x: Bits, y: Bits, count: int) -> list[Literal]:
     """The carries into bits 0 .. count - 1, each from a tree of groups of bits [low, high).
 
-    A group's carry is MAJ3(carry of its upper half, does the upper half let a carry pass, carry of its lower half):
-    the first implies the second, so the majority is "first, or second and third", in one bootstrap.
+    Of each group two things are known: does it carry out when nothing comes in, and does it when a carry comes in? The
+    first implies the second, so a group from two is a majority: the upper half's answers, and the lower half's.
     """
 
     @cache
-    def passes(low: int, high: int) -> Literal:
+    def carry(low: int, high: int, comes_in: bool) -> Literal:
         if high - low == 1:
-            return builder.or_(x[low], y[low])
-        middle = _split(low, high)
-        return builder.and_(passes(low, middle), passes(middle, high))
-
-    @cache
-    def carry(low: int, high: int) -> Literal:
-        if high - low == 1:
-            return builder.and_(x[low], y[low])
-        middle = _split(low, high)
+            return builder.or_(x[low], y[low]) if comes_in else builder.and_(x[low], y[low])
+        middle = low + (1 << (high - low - 1).bit_length() - 1)
+        below = carry(low, middle, comes_in)
         if high - middle == 1:
-            return builder.maj3(x[middle], y[middle], carry(low, middle))
-        return builder.maj3(carry(middle, high), passes(middle, high), carry(low, middle))
+            return builder.maj3(x[middle], y[middle], below)
+        return builder.maj3(carry(middle, high, False), carry(middle, high, True), below)
 
-    return [FALSE, *(carry(0, high) for high in range(1, count))]
-
-
-def _split(low: int, high: int) -> int:
-    return low + (1 << (high - low - 1).bit_length() - 1)
+    return [FALSE, *(carry(0, high, False) for high in range(1, count))]
 
 
 def difference(builder: Builder, x: Bits, y: Bits, *, shape: AddShape = "ripple") -> list[Literal]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octra.hfhe import params, words
+from octra.hfhe import modular, params, words
 from octra.hfhe.hypergraph import evaluate
 from octra.hfhe.plan import simulate
 from octra.hfhe.planner import make_plan
@@ -27,6 +27,10 @@ def numbers(kind: str) -> st.SearchStrategy[int]:
     width = word_type(kind).width
     low, high = (-(1 << width - 1), (1 << width - 1) - 1) if kind[0] == "i" else (0, (1 << width) - 1)
     return st.one_of(st.integers(low, high), st.sampled_from(sorted({low, low + 1, 0, 1, high - 1, high})))
+
+
+def numbers_of(kind: str) -> st.SearchStrategy[int]:
+    return st.integers(0, 1) if kind == "bit" else numbers(kind)
 
 
 def traced(function: Callable[..., Word], *kinds: str) -> Circuit:
@@ -103,7 +107,12 @@ def test_shifts_by_public_and_encrypted_amounts_agree_with_python(kind: str, dat
     x, amount = data.draw(numbers(kind)), data.draw(st.integers(0, width - 1))
     assert traced(lambda a: a << amount, kind)(x) == wrap(x << amount, kind)
     assert traced(lambda a: a >> amount, kind)(x) == wrap(x >> amount, kind)
+    turned = (x & (1 << width) - 1) << amount
+    assert traced(lambda a: words.rotate_left(a, amount), kind)(x) == wrap(turned | turned >> width, kind)
+    assert traced(lambda a: words.rotate_right(words.rotate_left(a, amount), amount), kind)(x) == x
     if width & width - 1 == 0:
+        assert traced(words.rotate_right, kind, "u8")(wrap(turned | turned >> width, kind), amount) == x
+        assert traced(lambda a, b: a >> b, kind, "u8")(x, amount) == wrap(x >> amount, kind)
         assert traced(words.shift_left, kind, "u8")(x, amount) == wrap(x << amount, kind)
         assert traced(words.shift_right, kind, "u8")(x, amount) == wrap(x >> amount, kind)
         assert traced(words.rotate_left, kind, "u8")(x, amount) == wrap(
@@ -115,8 +124,69 @@ def test_shifts_by_public_and_encrypted_amounts_agree_with_python(kind: str, dat
 @given(st.integers(2, 255), st.data())
 def test_sums_and_differences_modulo_a_public_number_stay_below_it(modulus: int, data: st.DataObject) -> None:
     x, y = data.draw(st.integers(0, modulus - 1)), data.draw(st.integers(0, modulus - 1))
-    assert traced(lambda a, b: words.add_mod(a, b, modulus), "u8", "u8")(x, y) == (x + y) % modulus
-    assert traced(lambda a, b: words.sub_mod(a, b, modulus), "u8", "u8")(x, y) == (x - y) % modulus
+    assert traced(lambda a, b: modular.add_mod(a, b, modulus), "u8", "u8")(x, y) == (x + y) % modulus
+    assert traced(lambda a, b: modular.sub_mod(a, b, modulus), "u8", "u8")(x, y) == (x - y) % modulus
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["u8", "u5", "u16"]), st.data())
+def test_products_modulo_a_public_number_are_right(kind: str, data: st.DataObject) -> None:
+    modulus = data.draw(st.integers(2, 2 ** word_type(kind).width - 1))
+    x, y = data.draw(st.integers(0, modulus - 1)), data.draw(st.integers(0, modulus - 1))
+    product = traced(lambda a, b: modular.mul_mod(a, b, modulus), kind, kind)
+    assert product(x, y) == x * y % modulus
+    assert traced(lambda a: modular.mul_mod(a, y, modulus), kind)(x) == x * y % modulus
+
+
+@pytest.mark.parametrize(("kind", "modulus"), [("u8", 1), ("u8", 0), ("u8", 256), ("u8", -7), ("i8", 7)])
+def test_a_modulus_that_is_none_is_refused(kind: str, modulus: int) -> None:
+    for operation in (modular.add_mod, modular.sub_mod, modular.mul_mod):
+        with pytest.raises(words.ValueOutOfRange):
+            _ = traced(lambda a, b, f=operation: f(a, b, modulus), kind, kind).graph
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(TYPES), st.data())
+def test_shapes_change_the_circuit_and_not_the_function(kind: str, data: st.DataObject) -> None:
+    x, y = data.draw(numbers(kind)), data.draw(numbers(kind))
+    assert traced(lambda a, b: words.add(a, b, shape="sklansky"), kind, kind)(x, y) == wrap(x + y, kind)
+    assert traced(lambda a, b: words.sub(a, b, shape="sklansky"), kind, kind)(x, y) == wrap(x - y, kind)
+    assert traced(lambda a, b: words.lt(a, b, shape="sklansky"), kind, kind)(x, y) == int(x < y)
+    if word_type(kind).width <= 16:
+        assert traced(lambda a, b: words.mul(a, b, shape="wallace"), kind, kind)(x, y) == wrap(x * y, kind)
+    mask = (1 << word_type(kind).width) - 1
+    for shape in ("ripple", "sklansky"):
+        carry = traced(lambda a, b, s=shape: words.add_checked(a, b, shape=s)[1], kind, kind)
+        assert carry(x, y) == int((x & mask) + (y & mask) > mask)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(["u2", "i2", "u5", "i5", "u8", "i8", "u16", "i16"]), st.data())
+def test_quotients_and_remainders_are_pythons(kind: str, data: st.DataObject) -> None:
+    x, y = data.draw(numbers(kind)), data.draw(numbers(kind))
+    if y == 0:
+        assert kind[0] == "i" or traced(lambda a, b: a // b, kind, kind)(x, 0) == wrap(-1, kind)
+        assert kind[0] == "i" or traced(lambda a, b: a % b, kind, kind)(x, 0) == x
+        return
+    assert traced(lambda a, b: a // b, kind, kind)(x, y) == wrap(x // y, kind)
+    assert traced(lambda a, b: a % b, kind, kind)(x, y) == wrap(x % y, kind)
+    assert traced(lambda a: divmod(a, y)[0], kind)(x) == wrap(x // y, kind)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 8), st.sampled_from(["u8", "i5", "bit", "u64"]), st.data())
+def test_a_look_up_gives_the_entry_at_the_index(index_width: int, kind: str, data: st.DataObject) -> None:
+    table = data.draw(st.lists(numbers_of(kind), min_size=1 << index_width, max_size=1 << index_width))
+    at = traced(lambda index: words.look_up(table, index, word_type(kind)), f"u{index_width}")
+    for index in data.draw(st.lists(st.integers(0, (1 << index_width) - 1), min_size=1, max_size=8)):
+        assert at(index) == table[index]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(TYPES), st.data())
+def test_blending_takes_bits_where_the_mask_has_ones(kind: str, data: st.DataObject) -> None:
+    mask, x, y = (data.draw(numbers(kind)) for _ in range(3))
+    assert traced(words.blend, kind, kind, kind)(mask, x, y) == wrap((x & mask) | (y & ~mask), kind)
 
 
 @settings(max_examples=40, deadline=None)
@@ -167,8 +237,8 @@ def test_products_cost_what_the_table_says_and_modular_sums_no_more() -> None:
     for width, cost in ((8, 85), (16, 361), (32, 1_489)):
         assert sealed_bootstraps(lambda a, b: a * b, f"u{width}", f"u{width}") == cost
     for modulus in (3, 997, 65_521):
-        assert sealed_bootstraps(lambda a, b, m=modulus: words.add_mod(a, b, m), "u16", "u16") <= 5 * 16
-        assert sealed_bootstraps(lambda a, b, m=modulus: words.sub_mod(a, b, m), "u16", "u16") <= 4 * 16 - 1
+        assert sealed_bootstraps(lambda a, b, m=modulus: modular.add_mod(a, b, m), "u16", "u16") <= 5 * 16
+        assert sealed_bootstraps(lambda a, b, m=modulus: modular.sub_mod(a, b, m), "u16", "u16") <= 4 * 16 - 1
 
 
 def test_open_sums_cost_one_bootstrap_a_bit() -> None:

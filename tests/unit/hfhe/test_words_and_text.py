@@ -157,12 +157,13 @@ def test_every_operation_of_the_text_format_works() -> None:
         "const": "u8, 7", "neg": "a", "not": "a", "seal": "a", "select": "c, a, b", "mux": "c, a, b",
         "addmod": "a, b, 200", "submod": "a, b, 200", "lut": "0x96, c, c, d", "shl": "a, 3", "shr": "a, b",
         "rotl": "a, 1", "slice": "a, 0, 4", "extend": "a, u16", "maj3": "a, b, a", "alleq3": "a, b, a",
-        "andxor": "a, b, a",
+        "andxor": "a, b, a", "blend": "a, b, a", "mulmod": "a, b, 200", "rotr": "a, b",
+        "table": "u8, c, 7, 9", "mul": "a, b, wallace", "sub": "a, b, sklansky",
     }  # fmt: skip
     for name in OPERATIONS:
         text = f"circuit t 1\nin a: u8\nin b: u8\nlet c = lt(a, b)\nlet d = eq(a, b)\nlet r = {name}({samples.get(name, 'a, b')})\n"
         kind = {"slice": "u4", "concat": "u16", "extend": "u16", "lut": "bit"}.get(name, "u8")
-        kind = "bit" if name in ("lt", "le", "gt", "ge", "eq", "ne") else kind
+        kind = "bit" if name in ("lt", "le", "gt", "ge", "eq", "ne", "carry") else kind
         assert parse(text + f"out r: {kind}\n").outputs[0].type == kind
 
 
@@ -186,6 +187,9 @@ def test_trust_and_mode_are_part_of_the_text() -> None:
         ("circuit t 1\nin a: u8\nlet r = add(a, neg(a))", 3, "expected"),
         ("circuit t 1\nin a: u8\nlet r = const(u8, 300)", 3, "does not fit"),
         ("circuit t 1\nin a: u8\nlet r = const(u8, seven)", 3, "not a number"),
+        ("circuit t 1\nin a: u8\nlet r = add(a, a, wallace)", 3, "no shape; there are ripple and sklansky"),
+        ("circuit t 1\nin a: u8\nlet r = add(a, a, ripple, a)", 3, "takes 3"),
+        ("circuit t 1\nin a: u8\nlet r = table(u8, a, 1, 2)", 3, "a table of 2 numbers"),
         ("circuit t 1\nin a: u8\nlet r = select(a, a, a)", 3, "bit is needed"),
         ("circuit t 1\nin a: u8\nlet a = neg(a)", 3, "twice"),
         ("circuit t 1\nin a: u8\nout a: u16", 3, "not u16"),
