@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -246,12 +247,32 @@ def test_without_the_library_libsodium_checks(monkeypatch: pytest.MonkeyPatch) -
     assert ed25519_native.available() == ()
     with pytest.raises(NativeUnavailable):
         NativeEngine("portable")
-    ed25519._engine.cache_clear()
-    try:
+    with chosen_again():
         assert ed25519.engine() == "libsodium"
         assert ed25519.verify_many([*honest(2), spoil(honest(1)[0])]) == [True, True, False]
+        assert ed25519.verify(*honest(1)[0])
+
+
+@needs_library
+def test_alone_a_signature_is_checked_by_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ed25519_native, "VARIANTS", ("portable",))
+    with chosen_again():
+        assert ed25519.engine() == "native-portable"
+        assert isinstance(ed25519._engine_of_one(), SodiumEngine)
+        assert ed25519.verify(*honest(1)[0])
+        assert not ed25519.verify(*spoil(honest(1)[0]))
+
+
+@contextmanager
+def chosen_again() -> Iterator[None]:
+    """Engines are chosen anew inside, and once more behind it."""
+    for choice in (ed25519._engine, ed25519._engine_of_one):
+        choice.cache_clear()
+    try:
+        yield
     finally:
-        ed25519._engine.cache_clear()
+        for choice in (ed25519._engine, ed25519._engine_of_one):
+            choice.cache_clear()
 
 
 @needs_library
