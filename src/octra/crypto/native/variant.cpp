@@ -10,7 +10,7 @@
 
 namespace OCTRA_VARIANT {
 
-constexpr u32 CHUNK = 4096;  // signatures of one sum: larger ones gain little and leave the second-level cache
+constexpr u32 CHUNK = 4096;  // signatures of one sum: larger ones gain little, and this bounds memory
 
 class Verifier {
  public:
