@@ -34,7 +34,7 @@ from octra.consensus.ledger.registration import check_registration
 from octra.consensus.ledger.sidecar import check_sidecar
 from octra.crypto import ed25519
 from octra.crypto.hash import H, tag16
-from octra.errors import Malformed
+from octra.errors import InvalidInput, Malformed
 from octra.primitives import AMOUNT_MAX, Address, address_of
 
 TAG: Final = "octra.tx.v2"
@@ -193,9 +193,34 @@ def admit(item: bytes | Unchecked, rules: StaticRules) -> Transaction:
     return transaction
 
 
-def admit_all(items: Iterable[bytes], rules: StaticRules) -> list[Transaction]:
-    """Every transaction of a batch; raises for the first that is not valid (the batch is then void)."""
-    return [admit(item, rules) for item in items]
+def admit_each(items: Iterable[bytes | Unchecked], rules: StaticRules) -> list[Transaction | InvalidInput]:
+    """For each item the checked transaction or the rule that it breaks; all signatures are verified together."""
+    found: list[Transaction | InvalidInput] = []
+    signed: list[tuple[bytes, bytes, bytes]] = []
+    places: list[int] = []
+    for place, item in enumerate(items):
+        try:
+            unchecked = decode_item(item) if isinstance(item, bytes) else item
+            transaction, message, signature = _with_message(unchecked, rules)
+            check_op(transaction, rules)
+            if not is_usable_signer(transaction.sender_key):
+                raise BadSignature("the key is not one that may sign")
+        except InvalidInput as error:
+            found.append(error)
+            continue
+        found.append(transaction)
+        signed.append((transaction.sender_key, signature, message))
+        places.append(place)
+    for place, good in zip(places, ed25519.verify_many(signed), strict=True):
+        if not good:
+            found[place] = BadSignature()
+    return found
+
+
+def first_invalid(items: Iterable[bytes], rules: StaticRules) -> int | None:
+    """The index of the first item of a batch that is not valid, which voids the batch; None if all are."""
+    judged = enumerate(admit_each(items, rules))
+    return next((index for index, one in judged if isinstance(one, InvalidInput)), None)
 
 
 def admit_attested(item: bytes, rules: StaticRules) -> Transaction:

@@ -12,7 +12,7 @@ from octra.consensus.batch import admit_batch, batch_id, make_batch, split_trans
 from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees
 from octra.consensus.ledger.errors import InvalidTransaction
-from octra.consensus.ledger.transactions import Transaction, admit, decode_item
+from octra.consensus.ledger.transactions import Transaction, Unchecked, admit_each, decode_item, first_invalid
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import InvalidInput, Unavailable
@@ -88,14 +88,15 @@ class MempoolActor:
 
     async def receive(self, batch: Sequence[Message]) -> None:
         """Handle what waited, then make a batch when one is due."""
+        submits = [message for message in batch if isinstance(message, Submit)]
+        self._admit(submits)
         for message in batch:
-            with self._context.guard(message):
-                self._handle(message)
+            if not isinstance(message, Submit):
+                with self._context.guard(message):
+                    self._handle(message)
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Submit():
-                self._submit(message)
             case BatchTick():
                 self._tick_ms = None
                 self._make_batches()
@@ -119,26 +120,43 @@ class MempoolActor:
 
     # --- transactions ---
 
-    def _submit(self, message: Submit) -> None:
-        unchecked = decode_item(message.item)
-        if self.pool.get(unchecked.id) is not None or self._stores.blocks.transaction_place(unchecked.id) is not None:
-            message.reply(unchecked.id)  # the same bytes again: the same answer
-            return
-        if self._facts.seat is None:
-            self._add(message.item)
-            self._forward([message.item])
-            message.reply(unchecked.id)
-            return
-        self._add(message.item)
-        self._waiting.append((message, unchecked.id))
-        self._schedule(SEAT_BATCH_MS if unchecked.content.op.node_op else BATCH_MS)
+    def _admit(self, submits: Sequence[Submit]) -> None:
+        """Admit what people sent to the pool, or tell them the rule that forbids it."""
+        fresh: list[tuple[Submit, Unchecked]] = []
+        for message in submits:
+            with self._context.guard(message):
+                unchecked = decode_item(message.item)
+                if self._is_known(unchecked.id):
+                    message.reply(unchecked.id)  # the same bytes again: the same answer
+                else:
+                    fresh.append((message, unchecked))
+        rules = self._facts.params.static_rules(self._epoch)
+        judged = admit_each([unchecked for _, unchecked in fresh], rules)
+        for (message, unchecked), transaction in zip(fresh, judged, strict=True):
+            with self._context.guard(message):
+                self._take(message, unchecked.id, transaction)
 
-    def _add(self, item: bytes) -> Transaction:
-        """Admit to the pool; raises the rule that forbids it."""
+    def _is_known(self, tx_id: bytes) -> bool:
+        return self.pool.get(tx_id) is not None or self._stores.blocks.transaction_place(tx_id) is not None
+
+    def _take(self, message: Submit, tx_id: bytes, transaction: Transaction | InvalidInput) -> None:
+        if self._is_known(tx_id):  # twice in one mailful
+            message.reply(tx_id)
+            return
+        self._add(transaction)
+        if self._facts.seat is None:
+            self._forward([message.item])
+            message.reply(tx_id)
+        else:
+            self._waiting.append((message, tx_id))
+            self._schedule()
+
+    def _add(self, transaction: Transaction | InvalidInput) -> None:
+        """Put what is admitted into the pool; raises the rule that forbids it."""
+        if isinstance(transaction, InvalidInput):
+            raise transaction
         params = self._facts.params
-        transaction = admit(item, params.static_rules(self._epoch))
         self.pool.add(transaction, max(1, fees.minimum_fee(transaction.op, params.prices)), self._stores.state)
-        return transaction
 
     def _forward(self, items: Sequence[bytes]) -> None:
         """A node without a seat hands what it admitted to the seat that the sender's route names, or the next."""
@@ -217,9 +235,10 @@ class MempoolActor:
                 else:
                     message.reply(data)
             case MempoolMessage.TRANSACTIONS:
-                for item in decode(message.body, TransactionList).items:
+                rules = self._facts.params.static_rules(self._epoch)
+                for transaction in admit_each(decode(message.body, TransactionList).items, rules):
                     try:
-                        self._add(item)
+                        self._add(transaction)
                     except InvalidTransaction:
                         continue  # the node that forwarded it may know an older state
                 if self._facts.seat is not None:
@@ -270,14 +289,8 @@ class MempoolActor:
         if data is None:
             return
         rules = self._facts.params.static_rules(None)
-        verdict: int | None = None
-        for index, item in enumerate(split_transactions(admit_batch(data, self._facts.committee))):
-            try:
-                admit(bytes(item), rules)
-            except InvalidInput:
-                verdict = index
-                break
-        self._verdicts[id] = verdict
+        items = split_transactions(admit_batch(data, self._facts.committee))
+        verdict = self._verdicts[id] = first_invalid(map(bytes, items), rules)
         if len(self._verdicts) > SEEN_MAX:
             self._verdicts.popitem(last=False)
         self._ordering.tell(BatchChecked(id, verdict))

@@ -237,6 +237,23 @@ def test_a_signature_of_another_key_is_refused() -> None:
         tx.admit(tx.sign(body, B), RULES)
 
 
+def test_many_at_once_are_judged_as_each_alone() -> None:
+    good = [item_of(op) for op in ONE_OF_EACH]
+    stranger = tx.sign(tx.build(chain=CHAIN, sender=A.public, nonce=1, expiry_epoch=20, fee=1_000, op=ops.Burn(1)), B)
+    bad = [b"", stranger, good[0] + b"x", item_of(ops.Burn(1), fee=0), item_of(ops.Burn(1), chain=X)]
+    items = [bad[0], *good[:9], *bad[1:4], *good[9:], bad[4], stranger]
+    for item, together in zip(items, tx.admit_each(items, RULES), strict=True):
+        try:
+            alone: tx.Transaction | InvalidInput = tx.admit(item, RULES)
+        except InvalidInput as error:
+            assert (type(together), str(together)) == (type(error), str(error))
+        else:
+            assert together == alone
+    assert tx.first_invalid(good, RULES) is None
+    assert tx.first_invalid([*good, stranger, b""], RULES) == len(good)
+    assert tx.first_invalid([good[0], b"", stranger], RULES) == 1
+
+
 @pytest.mark.parametrize(
     "key",
     [
