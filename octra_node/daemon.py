@@ -15,7 +15,7 @@ from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.genesis_state import genesis_writes
 from octra.consensus.threshold_math import ThresholdMath
 from octra.hfhe import params as fhe_params
-from octra.node import chain, config, home, logs
+from octra.node import chain, config, home, logs, sampling
 from octra.node.actors.ledger import LedgerActor
 from octra.node.actors.mempool import MempoolActor
 from octra.node.actors.ordering import OrderingActor
@@ -65,6 +65,7 @@ def run(directory: Path, passphrase: str | None = None) -> None:
         logs.configure(settings.log.level)
         genesis = home.read_genesis(directory)
         keys = home.read_keys(directory, passphrase)
+        sampling.start_if_asked(directory)
         asyncio.run(_run(directory, settings, genesis, keys))
 
 

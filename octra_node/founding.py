@@ -41,6 +41,7 @@ class Plan:
     http_port: int = FIRST_HTTP_PORT
     accounts: tuple[Address, ...] = ()  # that own something at height 0, beside the faucet
     transport: PlaceKind = PlaceKind.LIBP2P
+    network_key: bool = True  # without one the chain has public operations only, as with more than ten validators
     hosts: tuple[str, ...] = ()  # IPv4 address of each node; empty: all on this machine's loopback
 
     def host(self, number: int) -> str:
@@ -134,8 +135,8 @@ class _DealtKey:
 
 def _deal_key(plan: Plan, say: Callable[[str], None]) -> _DealtKey:
     """The network key, or none for more seats than can share one (docs/decisions/no-network-key.md)."""
-    if plan.validators > prss.SEATS_MAX:
-        say(f"no network key: {plan.validators} seats, at most {prss.SEATS_MAX} can share one; public operations only")
+    if plan.validators > prss.SEATS_MAX or not plan.network_key:
+        say(f"no network key (at most {prss.SEATS_MAX} seats can share one): public operations only")
         return _DealtKey(chain.GenesisKey(chain.NO_KEY, plan.parameters, bytes(32), bytes(32)))
     say(f"dealing the network key (set {plan.parameters}) to {plan.validators} seats")
     parameters = params.get(plan.parameters, allow_insecure=True)

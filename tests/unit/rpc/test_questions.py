@@ -88,7 +88,7 @@ def test_a_chain_without_a_network_key_says_so_and_refuses_private_operations_by
     for op in (ops.Encrypt(1), ops.Decrypt(1), ops.Collect(), ops.ViewRequest((bytes(32),), bytes(32)), sealed):
         refusal = client.rpc("octra_submitRaw", b64(node.signed(BOB, 1, op)))
         assert refusal["code"] == 116
-        assert op.name in refusal["message"]
+        assert op.name in refusal["data"]
 
 
 def test_simulation_tells_the_first_broken_rule_without_sending(client: Any, node: Any) -> None:
