@@ -345,7 +345,6 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def main() -> int:
     """Measure each size, print the table, write the results; exit 1 when a transfer was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="chain", choices=["chain"])
     parser.add_argument("--sizes", default="24", help="validators, or several counts with commas between")
     parser.add_argument("--transport", default="libp2p", choices=["libp2p", "tls"])
     parser.add_argument("--rate", type=int, default=1_000, help="transfers offered a second")
