@@ -136,6 +136,12 @@ class Graph(msgspec.Struct, frozen=True, array_like=True, dict=True):
         """32 bytes that name this circuit."""
         return H("octra.fhe.graph", self.encode())
 
+    def draw(self, *, collapse: bool = False) -> str:
+        """The circuit as an SVG picture; `octra.hfhe.draw` also shows a plan. Raises `DrawingTooLarge`."""
+        from octra.hfhe.draw import draw  # drawing knows graphs, so graphs import it late
+
+        return draw(self, collapse=collapse)
+
 
 def bits_of_type(name: str) -> int:
     """Width of a type name such as `u16`, `i8` or `bit`; raises `MalformedGraph`."""

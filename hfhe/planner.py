@@ -33,6 +33,14 @@ def make_plan(graph: Graph, params: ParameterSet, security_bits: int = 128) -> P
     return Plan(graph, params.set_id, budgets, steps, outputs)
 
 
+def account(plan: Plan) -> tuple[Graph, frozenset[int], frozenset[int]]:
+    """The circuit as the plan runs it, its nodes that stayed sums, and those that were sums until one was too heavy."""
+    planner = _Planner(_lower(plan.graph, plan.budgets), plan.budgets)
+    planner.run()
+    sums = frozenset(node for node, form in planner.values.items() if not form.is_source and not form.is_constant)
+    return planner.graph, sums, frozenset(planner.rebased)
+
+
 def _lower(graph: Graph, budgets: Budgets) -> Graph:
     """The same circuit without operations that the budgets do not allow in one bootstrap."""
     if not any(node.op is Op.LUT or node.op is Op.ANDXOR for node in graph.nodes):
@@ -70,6 +78,7 @@ class _Planner:
         self.values: dict[int, Form] = {0: constant(False)}
         self.partners: dict[tuple[int, ...], list[tuple[int, tuple[Literal, ...]]]] = {}
         self.sealed: dict[int, int] = {}  # node -> the first sealed output bit that it makes
+        self.rebased: set[int] = set()
         self.inner = self._find_live()
 
     def run(self) -> tuple[tuple[Step, ...], tuple[Form, ...]]:
@@ -141,6 +150,7 @@ class _Planner:
         ]
         if linear:
             node = min(linear)[1]
+            self.rebased.add(node)
             self.values[node] = self._bootstrap(self.values[node])
         return bool(linear)
 
