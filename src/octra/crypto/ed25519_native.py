@@ -14,14 +14,22 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
+from octra.errors import Unavailable
+
 VARIANTS: Final = ("avx2", "portable")  # fastest first
 LIBRARY: Final = Path(__file__).with_name("_ed25519.so")
 CACHED_KEYS: Final = 65_536  # 4 MiB: the senders of several batches
 _UNUSED_SEED: Final = bytes(32)  # a lone signature is checked by its own equation
 
 
-class NativeUnavailable(Exception):
+class NativeUnavailable(Unavailable):
     """The library was not built, is switched off by OCTRA_NO_KERNEL=1, or this processor cannot run the variant."""
+
+    oct_code = 8012
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"compiled signatures are unavailable: {reason}")
+        self.reason = reason
 
 
 class NativeEngine:

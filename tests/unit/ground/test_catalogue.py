@@ -10,7 +10,8 @@ from octra.errors import OctraError
 
 def every_error() -> list[type[OctraError]]:
     for module in pkgutil.walk_packages(octra.__path__, "octra."):
-        if not module.name.endswith(("__main__", ".libp2p", ".bridge", ".worker", "._kernel")):
+        is_library = module.name.rpartition(".")[2].startswith("_")  # or __main__
+        if not is_library and not module.name.endswith((".libp2p", ".bridge", ".worker")):
             importlib.import_module(module.name)
     found: list[type[OctraError]] = []
     open_classes: list[type[OctraError]] = [OctraError]
