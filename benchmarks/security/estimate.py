@@ -38,11 +38,14 @@ def rows(params: ParameterSet) -> list[Instance]:
     error = params.sigma_lwe / 100
     # Committee input: the error of a key-switch row scaled up to Q, and uniform low bits below it.
     scale = 2.0 ** (Q_BITS - params.switch_log)
-    return [
+    found = [
         Instance(f"{params.name} ring", params.M, Q, ring, params.sigma_ring / 100),
         Instance(f"{params.name} lwe", params.n, 2**params.switch_log, lwe, error),
+    ]
+    entry = [
         Instance(f"{params.name} entry", params.n, Q, lwe, scale * math.sqrt(error**2 + 1 / 12)),
     ]
+    return found + entry if params.secure else found
 
 
 def own(instances: list[Instance]) -> dict[str, Any]:

@@ -153,8 +153,8 @@ def dual_log2(lwe: Instance, beta: int, p: int, guessed: int, transformed: int) 
     return log2_sum(sampling, guesses + log2_sum(transform, table))
 
 
-def dual(lwe: Instance) -> Attack:
-    """The dual attack at its best. A full grid: in coarser ones neighbours of the best choice hide."""
+def dual(lwe: Instance, step: int = 5) -> Attack:
+    """The dual attack at its best, over a full grid of guessed and transformed secrets in steps of `step`."""
     domain = range(BETA_MIN, min(lwe.n, 1_200))
 
     def best(p: int, guessed: int, transformed: int) -> tuple[float, int, int, int, int]:
@@ -164,8 +164,8 @@ def dual(lwe: Instance) -> Attack:
     bits, beta, p, guessed, transformed = min(
         best(p, guessed, transformed)
         for p in range(2, 9)
-        for guessed in range(0, 61, 5)
-        for transformed in range(0 if p == 2 else 5, 121, 5)
+        for guessed in range(0, 61, step)
+        for transformed in range(0 if p == 2 else step, 121, step)
     )
     return Attack("dual", bits, f"beta {beta}, p {p}, guessed {guessed}, transformed {transformed}")
 
