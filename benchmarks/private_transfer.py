@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import json
 import os
 import statistics
@@ -23,8 +24,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from network import call, cpu_seconds
 
 from octra.consensus.ledger import client, fees, ops
 from octra.consensus.ledger.params import LedgerParams
@@ -44,6 +43,29 @@ STAGES = (
     ("credit evaluated", "job evaluated"),
     ("credit agreed", "job certified"),
 )
+
+
+def call(node: str, method: str, *parameters: Any) -> Any:
+    """One JSON-RPC call."""
+    connection = http.client.HTTPConnection(node, timeout=60)
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters})
+    try:
+        connection.request("POST", "/rpc", body)
+        document = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    if "error" in document:
+        raise RuntimeError(document["error"])
+    return document["result"]
+
+
+def cpu_seconds(network: LocalNetwork) -> float:
+    """User and system time of the node processes so far, without those that evaluate."""
+    total = 0
+    for process in network.processes.values():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
