@@ -7,10 +7,7 @@ as NumPy. `python -m octra.native_build` compiles it in place; wheels bring it a
 from __future__ import annotations
 
 import ctypes
-import os
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -21,10 +18,11 @@ from octra.hfhe.backend import PreparedKey
 from octra.hfhe.ciphertext import EntryBits, U16Array, U32Array
 from octra.hfhe.errors import BackendUnavailable
 from octra.hfhe.keys import EvaluationKey, PublicKey
+from octra.hfhe.native_library import available, library
 from octra.hfhe.params import MU, Gadget, ParameterSet, Q
 
-VARIANTS: Final = ("avx512", "avx2", "portable")  # fastest first
-LIBRARY: Final = Path(__file__).with_name("_kernel.so")
+__all__ = ["NativeBackend", "available"]
+
 _ALIGNMENT: Final = 64
 _SWITCH_ALIGNMENT: Final = 32  # coefficients: rows of switch tables start at a cache line
 _Number = TypeVar("_Number", np.uint16, np.uint32)
@@ -52,7 +50,7 @@ class NativeBackend:
     """One compiled kernel. Raises `BackendUnavailable` if it was not built or the processor cannot run it."""
 
     def __init__(self, variant: str) -> None:
-        self._library = _library()
+        self._library = library()
         self._variant = self._library.octra_variant(variant.encode())
         if not self._variant:
             raise BackendUnavailable(f"native-{variant}", "this processor cannot run it")
@@ -140,43 +138,10 @@ class NativeBackend:
         return int(engine)
 
 
-def available() -> tuple[str, ...]:
-    """The variants that were built and that this processor can run, fastest first."""
-    try:
-        library = _library()
-    except BackendUnavailable:
-        return ()
-    return tuple(name for name in VARIANTS if library.octra_variant(name.encode()))
-
-
-def _library() -> ctypes.CDLL:
-    if os.environ.get("OCTRA_NO_KERNEL") == "1":
-        raise BackendUnavailable("native", "switched off by OCTRA_NO_KERNEL")
-    return _loaded()
-
-
-@lru_cache(maxsize=1)
-def _loaded() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-    except OSError as error:
-        raise BackendUnavailable("native", "not built: run python -m octra.native_build") from error
-    pointer, number = ctypes.c_void_p, ctypes.c_int
-    library.octra_variant.argtypes = [ctypes.c_char_p]
-    library.octra_variant.restype = pointer
-    library.octra_engine.argtypes = [pointer, number, number, number, number]
-    library.octra_engine.restype = pointer
-    library.octra_load_group.argtypes = library.octra_load_packing.argtypes = [pointer, pointer, pointer]
-    library.octra_rotate.argtypes = [pointer, pointer, pointer, pointer, number, number, number]
-    library.octra_pack.argtypes = [pointer, pointer, number, pointer, pointer]
-    library.octra_key_switch.argtypes = [pointer, pointer, pointer, pointer, pointer, number]
-    return library
-
-
 def _aligned(count: int, kind: type[_Number]) -> npt.NDArray[_Number]:
-    """Zeros at an address that is a multiple of a cache line."""
+    """Zeros at an address that is a multiple of a cache line, with readable memory behind them for wide loads."""
     size = np.dtype(kind).itemsize
-    memory = np.zeros(count * size + _ALIGNMENT, np.uint8)
+    memory = np.zeros(count * size + 2 * _ALIGNMENT, np.uint8)
     first = -memory.ctypes.data % _ALIGNMENT
     return memory[first : first + count * size].view(kind)
 

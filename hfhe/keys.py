@@ -23,9 +23,10 @@ from octra.hfhe.sampling import (
     U16Array,
     U32Array,
     Use,
+    gaussian_rows,
     public_seed,
-    uniform_power,
-    uniform_ring,
+    uniform_powers,
+    uniform_rings,
 )
 
 KEY_ID_TAG: Final = "octra.fhe.key"
@@ -95,10 +96,8 @@ class PublicKey:
         """The public key of `secret`; with the seed of the secret key, `key_id` follows from that seed alone."""
         params = secret.params
         stream = public_seed(seed, Stream.PUBLIC_KEY)
-        errors = [
-            SecretStream(seed, Use.PUBLIC_KEY, row).gaussian(params.sigma_ring, params.N) for row in range(params.k)
-        ]
-        return cls(params, stream, ring_bodies(_public_masks(params, stream), secret, np.array(errors)))
+        errors = gaussian_rows(seed, Use.PUBLIC_KEY, range(params.k), params.sigma_ring, params.N)
+        return cls(params, stream, ring_bodies(_public_masks(params, stream), secret, errors))
 
     @property
     def masks(self) -> U32Array:
@@ -161,56 +160,40 @@ class EvaluationKey:
 
 def bootstrap_masks(params: ParameterSet, seed: bytes, group: int) -> U32Array:
     """[messages, rows, k, N]."""
-    first = group * params.messages * params.rows
-    masks = [
-        uniform_ring(seed, Stream.BOOTSTRAP, params.set_id, first + row, column, params.N)
-        for row in range(params.messages * params.rows)
-        for column in range(params.k)
-    ]
-    return np.array(masks).reshape(params.messages, params.rows, params.k, params.N)
+    count = params.messages * params.rows
+    rows = range(group * count, (group + 1) * count)
+    masks = uniform_rings(seed, Stream.BOOTSTRAP, params.set_id, rows, params.k, params.N)
+    return masks.reshape(params.messages, params.rows, params.k, params.N)
 
 
 def switch_masks(params: ParameterSet, seed: bytes, index: int) -> U16Array:
     """[digits, half, n]."""
     count = params.switch_digits * params.switch_half
-    masks = [
-        uniform_power(seed, Stream.SWITCH, params.set_id, index * count + row, params.switch_log, params.n)
-        for row in range(count)
-    ]
-    return np.array(masks).reshape(params.switch_digits, params.switch_half, params.n)
+    rows = range(index * count, (index + 1) * count)
+    masks = uniform_powers(seed, Stream.SWITCH, params.set_id, rows, params.switch_log, params.n)
+    return masks.reshape(params.switch_digits, params.switch_half, params.n)
 
 
 def packing_masks(params: ParameterSet, seed: bytes, index: int) -> U32Array:
     """[digits, k, N]."""
     assert params.packing is not None
-    digits = params.packing.digits
-    masks = [
-        uniform_ring(seed, Stream.PACKING, params.set_id, index * digits + digit, column, params.N)
-        for digit in range(digits)
-        for column in range(params.k)
-    ]
-    return np.array(masks).reshape(digits, params.k, params.N)
+    rows = range(index * params.packing.digits, (index + 1) * params.packing.digits)
+    return uniform_rings(seed, Stream.PACKING, params.set_id, rows, params.k, params.N)
 
 
 def entry_masks(params: ParameterSet, seed: bytes, count: int) -> U32Array:
     """[count, n] modulo Q: one LWE mask for each committee-input bit."""
-    masks = [uniform_ring(seed, Stream.ENTRY, params.set_id, row, 0, params.n) for row in range(count)]
-    return np.array(masks, np.uint32).reshape(count, params.n)
+    return uniform_rings(seed, Stream.ENTRY, params.set_id, range(count), 1, params.n)[:, 0]
 
 
 def seeded_masks(params: ParameterSet, seed: bytes) -> U32Array:
     """[k, N]: the mask of a seeded encryption."""
-    masks = [uniform_ring(seed, Stream.SEEDED, params.set_id, 0, column, params.N) for column in range(params.k)]
-    return np.array(masks)
+    masks: U32Array = uniform_rings(seed, Stream.SEEDED, params.set_id, range(1), params.k, params.N)[0]
+    return masks
 
 
 def _public_masks(params: ParameterSet, seed: bytes) -> U32Array:
-    masks = [
-        uniform_ring(seed, Stream.PUBLIC_KEY, params.set_id, row, column, params.N)
-        for row in range(params.k)
-        for column in range(params.k)
-    ]
-    return np.array(masks).reshape(params.k, params.k, params.N)
+    return uniform_rings(seed, Stream.PUBLIC_KEY, params.set_id, range(params.k), params.k, params.N)
 
 
 # --- Bodies. ---
@@ -251,11 +234,9 @@ def _bootstrap_bodies(secret: SecretKey, seed: bytes, stream: bytes) -> U32Array
     bodies = np.empty((params.groups, params.messages, params.rows, params.N), np.uint32)
     row_count = params.messages * params.rows
     for group in range(params.groups):
-        errors = [
-            SecretStream(seed, Use.BOOTSTRAP, group * row_count + row).gaussian(params.sigma_ring, params.N)
-            for row in range(row_count)
-        ]
-        offsets = np.array(errors).reshape(params.messages, params.rows, params.N)
+        indices = range(group * row_count, (group + 1) * row_count)
+        errors = gaussian_rows(seed, Use.BOOTSTRAP, indices, params.sigma_ring, params.N)
+        offsets = errors.reshape(params.messages, params.rows, params.N)
         offsets += messages[group][:, None, None] * rows
         bodies[group] = ring_bodies(bootstrap_masks(params, stream, group), secret, offsets)
     return bodies
@@ -267,10 +248,8 @@ def _switch_bodies(secret: SecretKey, seed: bytes, stream: bytes) -> U16Array:
     multiples = np.arange(1, half + 1) << (params.switch_base_log * np.arange(digits))[:, None]  # [digits, half]
     bodies = np.empty((params.M, digits, half), np.uint16)
     for index in range(params.M):
-        errors = [
-            SecretStream(seed, Use.SWITCH, index * count + row).gaussian(params.sigma_lwe, 1)[0] for row in range(count)
-        ]
-        phases = np.array(errors).reshape(digits, half) + multiples * secret.z[index]
+        errors = gaussian_rows(seed, Use.SWITCH, range(index * count, (index + 1) * count), params.sigma_lwe, 1)
+        phases = errors.reshape(digits, half) + multiples * secret.z[index]
         products = switch_masks(params, stream, index).astype(np.int64) @ secret.s
         bodies[index] = (products + phases) & ((1 << params.switch_log) - 1)
     return bodies
@@ -284,11 +263,8 @@ def _packing_bodies(secret: SecretKey, seed: bytes, stream: bytes) -> U32Array |
     weights = np.array([params.packing.weight(i) for i in range(digits)])
     bodies = np.empty((params.M, digits, params.N), np.uint32)
     for index in range(params.M):
-        errors = [
-            SecretStream(seed, Use.PACKING, index * digits + digit).gaussian(params.sigma_ring, params.N)
-            for digit in range(digits)
-        ]
-        offsets = np.array(errors)
+        indices = range(index * digits, (index + 1) * digits)
+        offsets = gaussian_rows(seed, Use.PACKING, indices, params.sigma_ring, params.N)
         offsets[:, 0] += weights * secret.z[index]
         bodies[index] = ring_bodies(packing_masks(params, stream, index), secret, offsets)
     return bodies

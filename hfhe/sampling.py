@@ -6,7 +6,6 @@ Nothing here draws entropy. A seed that enters a secret stream must never be use
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from enum import IntEnum
 from functools import lru_cache
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from octra.crypto.hash import H
+from octra.hfhe import shake
 from octra.hfhe.params import Q_BITS, Q, Sigma
 
 U16Array = npt.NDArray[np.uint16]
@@ -54,29 +54,72 @@ def public_seed(master: bytes, kind: Stream, number: int = 0) -> bytes:
     return H("octra.fhe.seed", master, bytes([kind]), number.to_bytes(4, "little") if number else b"")
 
 
-def _public_stream(seed: bytes, kind: Stream, set_id: int, row: int, column: int) -> Callable[[int], bytes]:
-    """The first so many bytes of a stream."""
-    assert len(seed) == SEED_SIZE
-    return hashlib.shake_128(seed + bytes([kind, set_id]) + row.to_bytes(4, "little") + bytes([column])).digest
+def uniform_rings(seed: bytes, kind: Stream, set_id: int, rows: range, columns: int, count: int) -> U32Array:
+    """`count` uniform values below Q from one public stream for each row and column, [rows, columns, count].
+
+    27 bits of each 4 bytes, values >= Q skipped.
+    """
+    words, prefix = count + 8, _public(seed, kind, set_id)
+    places = [shake.numbered(prefix, rows, bytes([column])) for column in range(columns)]
+    messages = np.stack(places, axis=1).reshape(len(rows) * columns, -1)
+    raw = _ring_words(messages, words)
+    found: U32Array = np.ascontiguousarray(raw[:, :count])
+    for stream in np.flatnonzero((found >= Q).any(axis=1)):  # 1.5e-5 of all values
+        accepted, longer = raw[stream][raw[stream] < Q], words
+        while accepted.size < count:
+            longer *= 2
+            again = _ring_words(messages[stream : stream + 1], longer)[0]
+            accepted = again[again < Q]
+        found[stream] = accepted[:count]
+    return found.reshape(len(rows), columns, count)
 
 
 def uniform_ring(seed: bytes, kind: Stream, set_id: int, row: int, column: int, count: int) -> U32Array:
-    """`count` uniform values below Q from one public stream: 27 bits of each 4 bytes, values >= Q skipped."""
-    stream = _public_stream(seed, kind, set_id, row, column)
-    words = count + 8  # 1.5e-5 of all values are skipped, so a second look is rare
-    while True:
-        raw = np.frombuffer(stream(4 * words), "<u4") & np.uint32((1 << Q_BITS) - 1)
-        accepted = raw[raw < Q]
-        if accepted.size >= count:
-            return accepted[:count].astype(np.uint32)
-        words *= 2
+    """`count` uniform values below Q from one public stream."""
+    return uniform_rings(seed, kind, set_id, range(row, row + 1), column + 1, count)[0, column]
+
+
+def uniform_powers(seed: bytes, kind: Stream, set_id: int, rows: range, bits: int, count: int) -> U16Array:
+    """`count` uniform values below 2^`bits` (at most 16) from the stream of each row, column 0: [rows, count]."""
+    messages = shake.numbered(_public(seed, kind, set_id), rows, b"\0")
+    found: U16Array = shake.streams(128, messages, 2 * count).view("<u2").astype(np.uint16, copy=False)
+    found &= np.uint16((1 << bits) - 1)
+    return found
 
 
 def uniform_power(seed: bytes, kind: Stream, set_id: int, row: int, bits: int, count: int) -> U16Array:
-    """`count` uniform values below 2^`bits` (at most 16) from one public stream, column 0."""
-    stream = _public_stream(seed, kind, set_id, row, 0)
-    raw = np.frombuffer(stream(2 * count), "<u2") & np.uint16((1 << bits) - 1)
-    return raw.astype(np.uint16)
+    """`count` uniform values below 2^`bits` from one public stream."""
+    return uniform_powers(seed, kind, set_id, range(row, row + 1), bits, count)[0]
+
+
+def _public(seed: bytes, kind: Stream, set_id: int) -> bytes:
+    """How the message of a public stream begins; row and column follow."""
+    assert len(seed) == SEED_SIZE
+    return seed + bytes([kind, set_id])
+
+
+def _ring_words(messages: shake.U8Array, words: int) -> U32Array:
+    found: U32Array = shake.streams(128, messages, 4 * words).view("<u4").astype(np.uint32, copy=False)
+    found &= np.uint32((1 << Q_BITS) - 1)
+    return found
+
+
+def gaussian_rows(seed: bytes, use: Use, indices: range, sigma: Sigma, count: int) -> I64Array:
+    """The first `count` Gaussian values of the secret stream of each index, [indices, count]."""
+    raw = shake.streams(256, shake.numbered(_secret(seed, use), indices), 8 * count)
+    return _gaussian(raw.view("<u8"), sigma)
+
+
+def _secret(seed: bytes, use: Use) -> bytes:
+    """How the message of a secret stream begins; the index follows."""
+    assert len(seed) == SEED_SIZE
+    return seed + SECRET_TAG + bytes([use])
+
+
+def _gaussian(raw: npt.NDArray[np.uint64], sigma: Sigma) -> I64Array:
+    """Bit 0 of each value is the sign, the others are searched in the table."""
+    magnitude = np.searchsorted(gaussian_table(sigma), raw >> np.uint64(1), side="right").astype(np.int64)
+    return np.where(raw & np.uint64(1), -magnitude, magnitude)
 
 
 class SecretStream:
@@ -85,8 +128,7 @@ class SecretStream:
     __slots__ = ("_buffer", "_position", "_stream")
 
     def __init__(self, seed: bytes, use: Use, index: int) -> None:
-        assert len(seed) == SEED_SIZE
-        self._stream = hashlib.shake_256(seed + SECRET_TAG + bytes([use]) + index.to_bytes(4, "little"))
+        self._stream = hashlib.shake_256(_secret(seed, use) + index.to_bytes(4, "little"))
         self._buffer = b""
         self._position = 0
 
@@ -116,9 +158,7 @@ class SecretStream:
 
     def gaussian(self, sigma: Sigma, count: int) -> I64Array:
         """`count` values of the discrete Gaussian of standard deviation `sigma`/100: 8 bytes each."""
-        raw = np.frombuffer(self.take(8 * count), "<u8")
-        magnitude = np.searchsorted(gaussian_table(sigma), raw >> np.uint64(1), side="right").astype(np.int64)
-        return np.where(raw & np.uint64(1), -magnitude, magnitude)
+        return _gaussian(np.frombuffer(self.take(8 * count), "<u8"), sigma)
 
     def below_power(self, bits: int, count: int) -> I64Array:
         """`count` uniform values below 2^`bits`, the low bits of 4 bytes each."""

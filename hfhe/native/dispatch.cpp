@@ -57,3 +57,8 @@ OCTRA_EXPORT void octra_key_switch(const OctraVariant* variant, const OctraSwitc
                                    const std::uint16_t* tables, std::uint16_t* out, int batch) {
   variant->key_switch(shape, forms, tables, out, batch);
 }
+
+OCTRA_EXPORT void octra_shake(const OctraVariant* variant, const std::uint8_t* messages, int message_size, int count,
+                              int rate, std::uint8_t* out, std::size_t size) {
+  variant->shake(messages, message_size, count, rate, out, size);
+}

@@ -1,5 +1,6 @@
 // What each variant of the kernel offers to the dispatcher. Plain types only: variants share no code.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 struct OctraEngine {
@@ -25,4 +26,7 @@ struct OctraVariant {
   // Forms [batch][dimension + 1] modulo Q to LWE [batch][stride] modulo 2^16, of which the low `log` bits count.
   void (*key_switch)(const OctraSwitch* shape, const std::uint32_t* forms, const std::uint16_t* tables,
                      std::uint16_t* out, int batch);
+  // Messages [count][message_size] to streams [count][size] of SHAKE-128 (rate 168) or SHAKE-256 (rate 136).
+  void (*shake)(const std::uint8_t* messages, int message_size, int count, int rate, std::uint8_t* out,
+                std::size_t size);
 };

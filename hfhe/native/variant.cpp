@@ -1,6 +1,7 @@
 // One variant of the kernel. Compiled once for each instruction set, with OCTRA_VARIANT and OCTRA_LANES defined.
 #include "kernel.hpp"
 #include "ntt.hpp"
+#include "shake.hpp"
 
 namespace OCTRA_VARIANT {
 
@@ -19,16 +20,16 @@ template <int LOG_N, int K, int DIGITS, int BASE_LOG, int MESSAGES> struct Engin
 
   // Key order: [vector][message][row][polynomial][lane], so that one sum reads forward through memory.
   static void load_rows(const u32* rows, u32* key, int messages, int count) {
-    constexpr u64 factor = u64{MONTGOMERY} * power(N, Q - 2) % Q;  // inverse transforms leave the factor N
+    constexpr u32 factor = u64{MONTGOMERY} * power(N, Q - 2) % Q;  // inverse transforms leave the factor N
     alignas(64) u32 values[N];
     for (int message = 0; message < messages; message++)
       for (int row = 0; row < count; row++)
         for (int c = 0; c < POLYNOMIALS; c++) {
           std::memcpy(values, rows + std::size_t{N} * ((message * count + row) * POLYNOMIALS + c), sizeof values);
           transform().forward(values);
-          for (int j = 0; j < N; j++)
-            key[(((std::size_t(j / W) * messages + message) * count + row) * POLYNOMIALS + c) * W + j % W] =
-                static_cast<u32>(u64{values[j] % Q} * factor % Q);
+          for (int v = 0; v < VECTORS; v++)
+            store<W>(key + (((std::size_t(v) * messages + message) * count + row) * POLYNOMIALS + c) * W,
+                     subtract_once<W>(multiply<W>(load<W>(values + v * W), factor, shoup(factor)), Q));
         }
   }
   static void load_group(const u32* rows, u32* key) { load_rows(rows, key, MESSAGES, ROWS); }
@@ -212,6 +213,7 @@ static const OctraEngine ENGINES[] = {
 #define OCTRA_TEXT_(x) #x
 #define OCTRA_TEXT(x) OCTRA_TEXT_(x)
 extern const OctraVariant variant;
-const OctraVariant variant = {OCTRA_TEXT(OCTRA_VARIANT), ENGINES, sizeof ENGINES / sizeof *ENGINES, key_switch};
+const OctraVariant variant = {OCTRA_TEXT(OCTRA_VARIANT), ENGINES, sizeof ENGINES / sizeof *ENGINES, key_switch,
+                               Shake<OCTRA_LANES>::streams};
 
 }  // namespace OCTRA_VARIANT

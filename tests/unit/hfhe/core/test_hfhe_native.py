@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -13,18 +14,16 @@ import numpy as np
 import pytest
 
 from octra import native_build
-from octra.hfhe import backend_native, encrypt, selftest
+from octra.hfhe import backend_native, encrypt, native_library, selftest, shake, wire
 from octra.hfhe.backend import choose
 from octra.hfhe.backend_native import NativeBackend
 from octra.hfhe.backend_numpy import NumpyBackend
 from octra.hfhe.bootstrap import reencode
 from octra.hfhe.errors import BackendUnavailable
-from octra.hfhe.keys import EvaluationKey, PublicKey, SecretKey
-from octra.hfhe.params import MU, STD128, F, ParameterSet, Q
+from octra.hfhe.keys import EvaluationKey, PublicKey, SecretKey, bootstrap_masks
+from octra.hfhe.params import MU, STD128, TEST, F, ParameterSet, Q
 
-pytestmark = pytest.mark.skipif(
-    not backend_native.available(), reason="kernel not built: python -m octra.native_build"
-)
+pytestmark = pytest.mark.skipif(not backend_native.available(), reason="kernel not built: python -m octra.native_build")
 SEED = b"native tests: used only in there"
 VARIANTS = backend_native.available()
 
@@ -103,6 +102,39 @@ def test_the_kernel_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None
         NativeBackend("portable")
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_streams_are_those_of_hashlib(variant: str) -> None:
+    for count in (1, 2, 3, 4, 5, 9):
+        for size in (1, 135, 136, 137, 167, 168, 169, 336, 337, 2_080):
+            for length in (0, 39, 128):
+                messages = np.tile(np.arange(count, dtype=np.uint8)[:, None], length)
+                for strength, plain in ((128, hashlib.shake_128), (256, hashlib.shake_256)):
+                    found = shake.streams(strength, messages, size, variant=variant)  # type: ignore[arg-type]  # both
+                    assert [bytes(row) for row in found] == [
+                        plain(message.tobytes()).digest(size) for message in messages
+                    ]
+
+
+def test_keys_are_the_same_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = SecretKey.generate(TEST, SEED)
+    fast = EvaluationKey.generate(secret, SEED)
+    monkeypatch.setenv("OCTRA_NO_KERNEL", "1")
+    slow = EvaluationKey.generate(SecretKey.generate(TEST, SEED), SEED)
+    assert wire.encode_evaluation_key(fast) == wire.encode_evaluation_key(slow)
+    assert (bootstrap_masks(TEST, SEED, 1) == slow_masks(1)).all()
+
+
+def slow_masks(group: int) -> Any:
+    """The masks of one group as the specification words them: a stream for each polynomial, values >= Q skipped."""
+    masks = []
+    for row in range(group * TEST.messages * TEST.rows, (group + 1) * TEST.messages * TEST.rows):
+        place = SEED + bytes([1, TEST.set_id]) + row.to_bytes(4, "little") + b"\0"
+        raw = hashlib.shake_128(place).digest(8 * TEST.N)
+        values = [int.from_bytes(raw[at : at + 4], "little") % 2**27 for at in range(0, len(raw), 4)]
+        masks.append([value for value in values if value < Q][: TEST.N])
+    return np.array(masks).reshape(TEST.messages, TEST.rows, 1, TEST.N)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("lanes", [8, 16])
 def test_wide_kernels_are_right_where_the_compiler_emulates_their_registers(
@@ -114,9 +146,6 @@ def test_wide_kernels_are_right_where_the_compiler_emulates_their_registers(
     sources = [str(native_build.KERNEL.sources / name) for name in ("variant.cpp", "dispatch.cpp")]
     library = tmp_path / "kernel.so"
     subprocess.run([compiler, *flags, "-shared", *sources, "-o", str(library)], check=True)
-    monkeypatch.setattr(backend_native, "LIBRARY", library)
-    backend_native._loaded.cache_clear()
-    try:
-        selftest.check(NativeBackend("portable"))
-    finally:
-        backend_native._loaded.cache_clear()
+    monkeypatch.setattr(native_library, "LIBRARY", library)
+    selftest.check(NativeBackend("portable"))
+    test_streams_are_those_of_hashlib("portable")
