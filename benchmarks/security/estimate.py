@@ -2,7 +2,7 @@
 
     python benchmarks/security/estimate.py [--record] [--estimator CHECKOUT]
 
-By default with the independent implementation in `lattice.py`: seconds, and nothing to install. `--estimator` runs the
+By default with our own implementation in `lattice.py`: seconds, and nothing to install. `--estimator` runs the
 public lattice-estimator instead, from a checkout of its repository, and needs SageMath; it takes minutes and its log
 names its commit. A ring key of rank k counts as LWE of dimension k N; no attack is known that profits from the ring.
 """

@@ -1,7 +1,7 @@
-"""Cost of the known classical attacks on LWE, in bits: an independent implementation of published cost models.
+"""Cost of the known classical attacks on LWE, in bits: our own implementation of published cost models.
 
-It follows the formulas that the lattice-estimator uses by default and shares no code with it, so that each checks the
-other. Cost of lattice reduction: list-decoding sieves counted in gates (AGPS20, with the constants of MATZOV22),
+It follows the formulas that the lattice-estimator uses by default, written with that code at hand for the constants;
+it shares no code with it, but is no blind check of it. Cost of lattice reduction: list-decoding sieves counted in gates (AGPS20, with the constants of MATZOV22),
 progressive sieving, dimensions for free (Ducas 2018). Shape of a reduced basis: geometric series (GSA).
 Attacks: primal uSVP (ADPS16, Bai-Galbraith scaling), primal BDD with a final sieve, and the dual attack with guessing
 and a Fourier transform (MATZOV22). Primal attacks with guessing pay for sparse secrets, which no set here has; they
