@@ -104,8 +104,8 @@ def _given_passphrase() -> str | None:
     if settings.current.passphrase_file:
         try:
             return Path(settings.current.passphrase_file).read_text().rstrip("\n")
-        except OSError as error:
-            reason = error.strerror or "unknown"
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text"
             raise output.CommandFailed(1107, f"cannot read the passphrase file: {reason}") from error
     descriptor = os.environ.get("OCTRA_PASSPHRASE_FD")
     if descriptor:

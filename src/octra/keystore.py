@@ -183,7 +183,7 @@ def open_sealed(data: bytes, passphrase: str) -> Secret:
         salt = base64.b64decode(kdf["salt"], validate=True)
         nonce = base64.b64decode(cipher["nonce"], validate=True)
         box = base64.b64decode(document["ciphertext"], validate=True)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:  # int() of JSON's Infinity overflows
         raise KeyFileDamaged("the key file lacks a field") from error
     if memory_kib > MEMORY_KIB_MAX or passes > PASSES_MAX or lanes > LANES_MAX or min(memory_kib, passes, lanes) < 1:
         raise KdfOverLimit("the key file asks for more work than any honest file does")
@@ -244,7 +244,7 @@ def _parse(data: bytes) -> dict[str, Any]:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise KeyFileDamaged("the key file is not JSON") from error
-    if not isinstance(document, dict) or document.get("kind") not in KINDS:
+    if not isinstance(document, dict) or str(document.get("kind")) not in KINDS:
         raise KeyFileDamaged("the file is not an octra keystore")
     if document.get("version") != VERSION:
         raise KeystoreVersion("the key file was written by a newer version")

@@ -75,8 +75,10 @@ def test_a_damaged_file_gives_a_typed_error(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"[]", b"{}", b"\xff\xfe", b"x" * 70_000, b'{"kind":"octra-keystore","version":1}']
-)
+    "raw",
+    [b"", b"[]", b"{}", b"\xff\xfe", b"x" * 70_000, b'{"kind":"octra-keystore","version":1}', b'{"kind":[]}',
+     SEALED.replace(b'"passes": 1', b'"passes": Infinity')],
+)  # fmt: skip
 def test_files_of_another_kind_are_told_apart(raw: bytes) -> None:
     with pytest.raises(keystore.KeyFileDamaged):
         keystore.open_sealed(raw, PASSPHRASE)
