@@ -87,9 +87,11 @@ def _wallets() -> Iterator[Check]:
 
 
 def _kernel() -> Iterator[Check]:
-    from octra.hfhe.backend import choose
+    from octra.hfhe.backend import choose, why_slow
 
-    yield Check("FHE kernel", True, choose().name)
+    chosen = choose()
+    reason = why_slow(chosen)
+    yield Check("FHE kernel", True, f"{chosen.name}, the same bytes but slower: {reason}" if reason else chosen.name)
 
 
 def _signatures() -> Iterator[Check]:

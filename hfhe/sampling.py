@@ -76,20 +76,22 @@ def uniform_rings(seed: bytes, kind: Stream, set_id: int, rows: range, columns: 
 
 def uniform_ring(seed: bytes, kind: Stream, set_id: int, row: int, column: int, count: int) -> U32Array:
     """`count` uniform values below Q from one public stream."""
-    return uniform_rings(seed, kind, set_id, range(row, row + 1), column + 1, count)[0, column]
+    found: U32Array = uniform_rings(seed, kind, set_id, range(row, row + 1), column + 1, count)[0, column]
+    return found
 
 
 def uniform_powers(seed: bytes, kind: Stream, set_id: int, rows: range, bits: int, count: int) -> U16Array:
     """`count` uniform values below 2^`bits` (at most 16) from the stream of each row, column 0: [rows, count]."""
     messages = shake.numbered(_public(seed, kind, set_id), rows, b"\0")
-    found: U16Array = shake.streams(128, messages, 2 * count).view("<u2").astype(np.uint16, copy=False)
-    found &= np.uint16((1 << bits) - 1)
+    raw = shake.streams(128, messages, 2 * count).view("<u2")
+    found: U16Array = (raw & np.uint16((1 << bits) - 1)).astype(np.uint16, copy=False)
     return found
 
 
 def uniform_power(seed: bytes, kind: Stream, set_id: int, row: int, bits: int, count: int) -> U16Array:
     """`count` uniform values below 2^`bits` from one public stream."""
-    return uniform_powers(seed, kind, set_id, range(row, row + 1), bits, count)[0]
+    found: U16Array = uniform_powers(seed, kind, set_id, range(row, row + 1), bits, count)[0]
+    return found
 
 
 def _public(seed: bytes, kind: Stream, set_id: int) -> bytes:
@@ -99,8 +101,8 @@ def _public(seed: bytes, kind: Stream, set_id: int) -> bytes:
 
 
 def _ring_words(messages: shake.U8Array, words: int) -> U32Array:
-    found: U32Array = shake.streams(128, messages, 4 * words).view("<u4").astype(np.uint32, copy=False)
-    found &= np.uint32((1 << Q_BITS) - 1)
+    raw = shake.streams(128, messages, 4 * words).view("<u4")
+    found: U32Array = (raw & np.uint32((1 << Q_BITS) - 1)).astype(np.uint32, copy=False)
     return found
 
 
