@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from octra.node.p2p.address import PlaceKind
 from octra.primitives import address_of, print_address
 
 ACCOUNTS = 10_000
+PROBES = 200  # of these are for transfers that are timed one by one, so that no nonce waits for another's turn
 CALL = 100  # transfers in one request
 CONNECTIONS = 4  # to each node: a slow answer does not hold up the next request
 PROBE_PAUSE_S = 0.37  # not in step with the rounds
@@ -62,6 +63,8 @@ class Client:
 
     async def _send(self, data: bytes) -> bytes:
         async with self._places:
+            while self._idle and self._idle[-1][0].at_eof():
+                self._idle.pop()[1].close()  # the node keeps an unused one for a minute
             if self._idle:
                 reader, writer = self._idle.pop()
             else:
@@ -92,20 +95,22 @@ def request(method: str, *parameters: Any) -> bytes:
 
 @dataclass
 class Load:
-    """Signed transfers, ready to send. An account always uses the same node, so that its nonces arrive in order."""
+    """Signed transfers, to be sent in the order they are made: an account's nonces then arrive in order at its node."""
 
     chain: bytes
     keys: Sequence[SigningKey]
     nodes: int
-    nonces: list[int] = field(default_factory=lambda: [0] * ACCOUNTS)
     _next: int = 0
+
+    def __post_init__(self) -> None:
+        self.nonces = [0] * len(self.keys)
 
     def transfer(self) -> tuple[int, bytes, str]:
         """The next one: its node, its id, and its text."""
-        sender = self._next % ACCOUNTS
+        sender = self._next % len(self.keys)
         self._next += 1
         self.nonces[sender] += 1
-        key, to = self.keys[sender], address_of(self.keys[(sender + 1) % ACCOUNTS].public)
+        key, to = self.keys[sender], address_of(self.keys[(sender + 1) % len(self.keys)].public)
         body = build(
             chain=self.chain,
             sender=key.public,
@@ -230,14 +235,15 @@ async def transactions(client: Client, first: int, last: int) -> int:
 
 async def missing(clients: Sequence[Client], load: Load) -> int:
     """Transfers that a seat which did not take them has not executed, after waiting for the last ones."""
+    sent = tuple(load.nonces)
 
     async def behind(account: int) -> int:
         address = print_address(address_of(load.keys[account].public))
         found = await clients[(account + 1) % len(clients)].call("octra_getAccount", address)
-        return load.nonces[account] - int(found["nonce"])
+        return sent[account] - int(found["nonce"])
 
     deadline = time.monotonic() + DRAIN_S
-    used = [account for account, nonce in enumerate(load.nonces) if nonce]
+    used = [account for account, nonce in enumerate(sent) if nonce]
     while True:
         sample = used[:: max(1, len(used) // 500)]
         left = sum(await asyncio.gather(*(behind(account) for account in sample)))
@@ -251,12 +257,11 @@ async def measure(network: LocalNetwork, keys: Sequence[SigningKey], options: ar
     clients = [Client(place.http) for place in network.places]
     watcher = clients[-1]
     chain = bytes.fromhex((await watcher.call("octra_chain"))["chain"])
-    load = Load(chain, keys, len(clients))
-    say(f"signing {options.rate * (options.warm + options.seconds)} transfers")
+    load, probes = Load(chain, keys[PROBES:], len(clients)), Load(chain, keys[:PROBES], len(clients))
+    idle = await probe(clients, probes, options.probes)
+    say(f"idle finality {idle}; signing {options.rate * (options.warm + options.seconds)} transfers")
     warm, main = load.requests(options.rate * options.warm), load.requests(options.rate * options.seconds)
-    half = load.requests(options.rate // 2 * options.half_seconds)
-    idle = await probe(clients, load, options.probes)
-    say(f"idle finality {idle}; warming up")
+    say("warming up")
     seen = Offered()
     await offer(clients, warm, options.rate, Offered())
     say("measuring")
@@ -269,9 +274,10 @@ async def measure(network: LocalNetwork, keys: Sequence[SigningKey], options: ar
     spent = after.since(before)
     committed = await transactions(watcher, first[0] + 1, last[0])
     lost = await missing(clients, load) if not seen.refused else 0
-    say(f"{committed / seconds:.0f} committed a second")
+    say(f"{committed / seconds:.0f} committed a second, {lost} missing; then half the rate")
+    half = load.requests(options.rate // 2 * options.half_seconds)
     background = asyncio.create_task(offer(clients, half, options.rate // 2, Offered()))
-    loaded = await probe(clients, load, min(options.probes, options.half_seconds)) if half else {}
+    loaded = await probe(clients, probes, min(options.probes, options.half_seconds)) if half else {}
     await background
     for client in clients:
         client.close()
