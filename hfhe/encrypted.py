@@ -7,7 +7,7 @@ decrypt_words(secret, result.words)  # [38]
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -24,7 +24,7 @@ from octra.hfhe.builder import merge_inputs
 from octra.hfhe.ciphertext import PackedBits, U32Array
 from octra.hfhe.encrypt import NoiseReport, decrypt_packed, encrypt_packed, trivial_bits
 from octra.hfhe.errors import MalformedCiphertext, UnsupportedVersion, WrongKey
-from octra.hfhe.execute import Completed, Executor, Job
+from octra.hfhe.execute import Completed, Executor, Job, Progress
 from octra.hfhe.hypergraph import NAME, Graph, bits_of_type
 from octra.hfhe.keys import PublicKey, SecretKey
 from octra.hfhe.params import ParameterSet
@@ -221,14 +221,16 @@ def _repeated(sources: Sequence[tuple[bytes, int] | None]) -> dict[int, int]:
 def run_circuit(
     executor: Executor, backend: Backend, key: PreparedKey, graph: Graph,
     operands: Mapping[str, EncryptedWord | int], *, security_bits: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None, cancelled: Callable[[], bool] | None = None,
 ) -> CircuitRun:  # fmt: skip
     """Plan the circuit for the key's parameter set, run it, and pack its outputs in order.
 
     A bit fails with a probability of 2^-`security_bits`, by default the smallest that the set can promise.
+    `on_progress` is told after every block; when `cancelled` says so between two, `Cancelled` is raised.
     """
     bound, inputs, context = bind(graph, operands, key)
     plan = make_plan(bound, key.params, security_bits or key.params.security_bits)
-    (result,) = executor.run([Job(plan, inputs, context)])
+    (result,) = executor.run([Job(plan, inputs, context)], on_progress=on_progress, cancelled=cancelled)
     if not isinstance(result, Completed):
         raise result.error
     return CircuitRun(pack_outputs(backend, key, plan, result.outputs), plan)

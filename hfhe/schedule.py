@@ -122,7 +122,11 @@ def _salt_seed(run: Run, step: int) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """The state of one job: live sources, and for each step what it waits for and who waits for it."""
+    """The state of one job: live sources, and for each step what it waits for and who waits for it.
+
+    Memory is bounded by what is live: a bootstrap's result, 4 (M + 1) bytes, is dropped when its last user has run.
+    Only outputs live to the end, and all results where the job keeps its steps.
+    """
 
     job: Job
     values: dict[int, U32Array] = field(init=False)
@@ -163,7 +167,7 @@ class Run:
     def finish(self, step: int, value: U32Array) -> list[int]:
         """Store a bootstrap's result, drop sources that nobody needs any more; returns the steps that are now ready."""
         source = self.job.plan.input_bits + step
-        self.values[source] = value
+        self.values[source] = value.copy()  # a row of its own: a view would keep its whole block alive
         self.left -= 1
         if self.kept is not None:
             self.kept[step] = value

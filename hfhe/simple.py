@@ -22,7 +22,7 @@ from octra.hfhe import params
 from octra.hfhe.backend import Backend, PreparedKey, choose, why_slow
 from octra.hfhe.builder import Builder
 from octra.hfhe.encrypted import EncryptedWord, WordsMismatch, decrypt_words, encrypt_words, run_circuit
-from octra.hfhe.execute import LocalExecutor
+from octra.hfhe.execute import LocalExecutor, Progress
 from octra.hfhe.hypergraph import Graph
 from octra.hfhe.keys import EvaluationKey, SecretKey
 from octra.hfhe.words import NotACircuit, Word, word_type
@@ -45,13 +45,21 @@ class Keys:
             0
         )
 
-    def run(self, function: Callable[..., Any] | Graph, *operands: EncryptedWord) -> Any:  # one word or many
-        """What a Python function, or a circuit, gives on the encrypted operands: one encrypted word or a tuple."""
+    def run(
+        self, function: Callable[..., Any] | Graph, *operands: EncryptedWord,
+        on_progress: Callable[[Progress], None] | None = None, cancelled: Callable[[], bool] | None = None,
+    ) -> Any:  # fmt: skip  # one word or many
+        """What a Python function, or a circuit, gives on the encrypted operands: one encrypted word or a tuple.
+
+        `on_progress` is told after every block of bootstraps; `cancelled` is asked, and may end it by `Cancelled`.
+        """
         graph = function if isinstance(function, Graph) else _traced(function, operands)
         if len(operands) != len(graph.inputs):
             raise WordsMismatch(f"circuit {graph.name} takes {len(graph.inputs)} words, got {len(operands)}")
         named = {word.name: operand for word, operand in zip(graph.inputs, operands, strict=True)}
-        done = run_circuit(self._executor, self._backend, self._prepared, graph, named).words
+        done = run_circuit(
+            self._executor, self._backend, self._prepared, graph, named, on_progress=on_progress, cancelled=cancelled
+        ).words
         found = tuple(done.word(number) for number in range(len(graph.outputs)))
         return found if len(found) > 1 else found[0]
 
