@@ -1,8 +1,8 @@
 """Where a node's processor time goes, by sampling: off unless the environment has `OCTRA_CPU_SAMPLES`.
 
 Every 10 ms of processor time the kernel interrupts the process; the handler looks which parts of the program its
-threads are in, leaves out those that wait, and shares the 10 ms among the rest. The sums are a file in the node's directory,
-mapped into memory, so that a benchmark reads them while the node runs. A sample costs some ten microseconds.
+threads are in, leaves out those that wait, and shares the 10 ms among the rest. The sums are a file in the node's
+directory, mapped into memory, so that a benchmark reads them while the node runs. A sample costs some ten microseconds.
 """
 
 from __future__ import annotations
