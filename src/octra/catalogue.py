@@ -144,7 +144,7 @@ _TABLE: tuple[tuple[int, str, Fault, str, str, str, int, int, int], ...] = (
      "Copy the address from the other node's status.", 3, 400, -32602),
     (3103, "handshake_refused", "network", "Peer refused", "The peer is of another chain or version, or did not prove who it is.",
      "Check the bootstrap list and the genesis file.", 4, 502, 110),
-    (3104, "transport_failed", "node", "Network layer ended", "libp2p could not start or has stopped.",
+    (3104, "transport_failed", "node", "Network layer ended", "It could not start at the address of the settings, or has stopped.",
      "See the log; start the node again.", 1, 503, 110),
     (3005, "wrong_network", "you", "Node of another network", "The node answers for another chain than the one asked for.",
      "Name the right node with --node, or the right chain with --chain.", 4, 400, 105),
