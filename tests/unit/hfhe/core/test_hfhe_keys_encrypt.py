@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +160,16 @@ def test_reencoding_puts_zero_at_0_and_one_at_half_of_q(toy, start: int) -> None
     phases = (opened[:, -1] - opened[:, :-1] @ toy.secret.z) % Q
     distance = (phases - bits * 4 * MU + Q // 2) % Q - Q // 2
     assert abs(distance).max() < Q // 64
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_zeros_made_at_once_are_those_made_one_by_one(toy: Any, count: int) -> None:
+    public, seeds = toy.evaluation.public, [bytes([number]) * 32 for number in range(count)]
+    one_by_one = []
+    for seed in seeds:  # a packed 1 of the same seed has the same randomness; only MU is added to its body
+        (packed,) = encrypt.encrypt_packed(public, [1], seed)
+        row = unpack(packed)[0].astype(np.int64)
+        row[-1] = (row[-1] - MU) % Q
+        one_by_one.append(row)
+    expected = np.array(one_by_one, np.uint32).reshape(count, toy.params.M + 1)
+    assert (encrypt.encrypt_zero(public, seeds) == expected).all()
