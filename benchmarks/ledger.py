@@ -16,7 +16,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from octra.codec import encode
 from octra.consensus.batch import batch_id, make_batch
 from octra.consensus.effects import CommitDraft, MaturedBatch
 from octra.consensus.ledger import fees, ops
@@ -27,6 +26,7 @@ from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.node.executing import BlockExecutor
 from octra.node.parts import Stores
+from octra.node.seating import Seating
 from octra.primitives import UNITS_PER_OCT, address_of
 from octra.storage.blocks import BlockStore
 from octra.storage.rocks import open_rocks
@@ -81,7 +81,7 @@ def _measure(options: Options, folder: Path) -> None:
     stores.state.commit(0, genesis_writes(params, accounts, 1), {}, lambda roots: [])
     facts: Any = SimpleNamespace(params=params, genesis=SimpleNamespace(chain_id=params.chain_id), committee=_Lone())
     engine: Any = None  # no block here calls a Circle
-    executor = BlockExecutor(facts, stores, engine, engine)
+    executor = BlockExecutor(facts, stores, engine, engine, Seating(facts, stores.state))
 
     randomness = random.Random(SEED)
     blocks = [_block(options, params, keys, randomness, height) for height in range(1, options.blocks + 1)]

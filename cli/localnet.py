@@ -41,6 +41,7 @@ def localnet(
     http_port: int = _HTTP,
     p2p_port: int = _P2P,
     transport: str = _TRANSPORT,
+    committee: str = typer.Option("fixed", help="who orders: the same nodes (fixed), or all who register (drawn)"),
     fresh: bool = typer.Option(False, "--fresh", help="forget the network of last time"),
 ) -> Answer | None:
     """Start a local network (or last time's again) and keep it until Ctrl-C or SIGTERM."""
@@ -59,12 +60,13 @@ def localnet(
         plan = founding.Plan(
             directory,
             nodes,
-            light,
+            _lights(light, committee),
             _known(parameters),
             epoch * 1000,
             p2p_port=p2p_port,
             http_port=http_port,
             transport=_transport(transport),
+            drawn=_is_drawn(committee),
         )
         network = LocalNetwork.found(plan, FAUCET_SEED, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it leaves no node behind either
@@ -119,6 +121,20 @@ def init(
     network = LocalNetwork.found(plan, FAUCET_SEED, say)
     names = [place.name for place in network.places]
     return Answer({"directory": str(out), "created": True, "nodes": names}, f"wrote {', '.join(names)} under {out}")
+
+
+def _lights(count: int, committee: str) -> int:
+    """Light nodes follow one committee only so far: without them where it changes."""
+    if count and committee == "drawn":
+        say("no light node: they do not follow changing committees yet")
+        return 0
+    return count
+
+
+def _is_drawn(committee: str) -> bool:
+    if committee not in ("fixed", "drawn"):
+        raise CommandFailed(1002, "--committee is fixed or drawn")
+    return committee == "drawn"
 
 
 def _known(parameters: str) -> str:

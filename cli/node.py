@@ -6,12 +6,17 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+from msgspec.structs import replace
 
 from octra.cli import client, output, settings
 from octra.cli.output import Answer, CommandFailed
+
+if TYPE_CHECKING:
+    from octra.consensus.ledger.ops import Op
+    from octra.node.home import NodeKeys
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Set up, start and ask a node.")
 
@@ -26,6 +31,7 @@ def init(
 ) -> Answer:
     """Write settings and a node key into --home (or OCTRA_HOME)."""
     from octra import keystore
+    from octra.crypto import bls
     from octra.crypto.ed25519 import SigningKey
     from octra.node import config, home
     from octra.node.p2p.address import print_node_id
@@ -45,7 +51,8 @@ def init(
         fhe=config.FheSection(evaluator=False),
     )
     home.write_genesis(directory, source)
-    keys = home.NodeKeys(SigningKey(os.urandom(32)))
+    checkpoint = None if role == "light" else bls.SecretScalar.from_seed(os.urandom(32))
+    keys = home.NodeKeys(SigningKey(os.urandom(32)), checkpoint)
     if settings.current.passphrase_file:
         from octra.cli.wallets import new_passphrase
 
@@ -117,3 +124,88 @@ def status() -> Answer:
 def _status_lines(facts: dict[str, Any]) -> list[tuple[str, object]]:
     shown = ("chain_id", "role", "state", "height", "epoch", "round", "peers", "node_id", "key", "coin", "kernel")
     return [(name.replace("_", " "), facts[name]) for name in shown if facts.get(name) is not None]
+
+
+# --- validators, where committees are drawn ---
+
+
+@app.command()
+def register() -> Answer:
+    """Register the node of --home as a validator of the wallet; then `bond` and `ready`."""
+    from octra.cli import network
+    from octra.cli.signing import sender
+    from octra.consensus.ledger import ops
+    from octra.consensus.ledger.registration import registration_message
+    from octra.crypto import sharing
+    from octra.crypto.seal import view_key
+    from octra.primitives import address_of
+
+    keys = _keys()
+    if keys.checkpoint is None:
+        raise CommandFailed(1002, "a light node has no key for checkpoints; set up a standard one")
+    op = ops.NodeRegister(
+        node=keys.node_id,
+        bls_key=keys.checkpoint.public(),
+        bls_proof=keys.checkpoint.prove_possession(),
+        coin_key=sharing.point_of(keys.coin_dealing_secrets()[0]),
+        view_key=view_key(keys.node_id),
+        operator=b"",
+        proof=bytes(64),
+    )
+    message = registration_message(network.read().chain, address_of(sender().key), op)
+    return _validator(replace(op, proof=keys.node.sign(message)), "register a validator")
+
+
+@app.command()
+def bond(
+    amount: str = typer.Argument(..., help="OCT that stand behind the node; they come back by `withdraw`"),
+) -> Answer:
+    """Put OCT of the wallet behind the node of --home."""
+    from octra.cli import amounts
+    from octra.consensus.ledger import ops
+
+    return _validator(ops.Bond(_keys().node_id, amounts.read(amount)), "bond for a validator")
+
+
+@app.command()
+def ready() -> Answer:
+    """Let the bonded node of --home be drawn into committees, after its time as a shadow."""
+    from octra.consensus.ledger import ops
+
+    return _validator(ops.Ready(_keys().node_id), "stand for the draw")
+
+
+@app.command("exit")
+def leave() -> Answer:
+    """Draw the node of --home no more. Seats that it holds already it serves: keep it running for two epochs."""
+    from octra.consensus.ledger import ops
+
+    return _validator(ops.Exit(_keys().node_id), "leave the draw")
+
+
+@app.command()
+def withdraw() -> Answer:
+    """Take the bond back, once the unbonding time is over and a checkpoint lies above."""
+    from octra.consensus.ledger import ops
+
+    return _validator(ops.Withdraw(_keys().node_id), "withdraw the bond")
+
+
+def _keys() -> NodeKeys:
+    from octra.node import home
+
+    passphrase = None
+    if settings.current.passphrase_file and not (settings.current.directory / home.PASSPHRASE_FILE).exists():
+        from octra.cli.wallets import passphrase_for
+
+        passphrase = passphrase_for("the node key")
+    return home.read_keys(settings.current.directory, passphrase)
+
+
+def _validator(op: Op, title: str) -> Answer:
+    """Preview, sign with the wallet, send and wait."""
+    from octra.cli import network, signing
+
+    operation = signing.Operation(op, title, "you, the node, and everything in it, for ever")
+    outcome = signing.carry_out(network.read(), signing.sender(), operation, signing.Terms())
+    return signing.answer(outcome, title)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from octra.consensus import circuits
 from octra.consensus.checkpoint import Validator, registered_root
+from octra.consensus.coin_dealing import CoinKey
 from octra.consensus.epoch import Committee, EpochRecord
-from octra.consensus.genesis import Genesis
-from octra.consensus.ledger import fees
+from octra.consensus.genesis import DrawnGenesis, Genesis
+from octra.consensus.ledger import epochs, fees, ops
 from octra.consensus.ledger.params import LOCALNET_LIMITS, LedgerParams, Limits, Seat
+from octra.consensus.ledger.transactions import NODE_OP_NONCE, build, sign
 from octra.crypto.hash import EMPTY_ROOT, H, merkle_root
 from octra.hfhe import params as fhe_params
+from octra.node.facts import Facts
 from octra.primitives import NodeId, address_of
+
+OP_EXPIRY_EPOCHS = 64
 
 
 def genesis_record(genesis: Genesis) -> EpochRecord:
@@ -44,13 +49,35 @@ def registered_of(genesis: Genesis) -> tuple[Validator, ...]:
 
 
 def committee_of(genesis: Genesis) -> Committee:
-    """The seats that order, fixed for the life of this chain so far."""
+    """The seats of the founders: those of the first epoch, or for the life of the chain."""
     return Committee(
         anchor=genesis_record(genesis).id,
         seats=tuple(NodeId(validator.node_id) for validator in genesis.validators),
         coin_group_key=genesis.coin.group_key,
         coin_share_keys=genesis.coin.share_keys,
     )
+
+
+def epoch_rows_of(genesis: Genesis) -> dict[bytes, bytes]:
+    """What stands in the first state about epochs: nothing where the committee is fixed."""
+    if not isinstance(genesis, DrawnGenesis):
+        return {}
+    coin = CoinKey(genesis.coin.group_key, genesis.coin.share_keys)
+    params = ledger_params_of(genesis)
+    return epochs.genesis_rows(genesis_record(genesis), genesis.epochs, params, coin, genesis.coin_keys)
+
+
+def sign_node_op(facts: Facts, epoch: int, op: ops.Op) -> bytes:
+    """A node's own free operation, ready to submit."""
+    body = build(
+        chain=facts.genesis.chain,
+        sender=facts.keys.node.public,
+        nonce=NODE_OP_NONCE,
+        expiry_epoch=epoch + OP_EXPIRY_EPOCHS,
+        fee=0,
+        op=op,
+    )
+    return sign(body, facts.keys.node)
 
 
 def ledger_params_of(genesis: Genesis) -> LedgerParams:

@@ -39,6 +39,7 @@ from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
 from octra.node.p2p.tls import TlsCarrier
 from octra.node.parts import Facts, Parts, Stores
+from octra.node.seating import Seating
 from octra.node.serving import serving
 from octra.primitives import NodeId
 from octra.storage import space
@@ -109,7 +110,8 @@ async def _run_full(facts: Facts, stop: asyncio.Event) -> None:
                 key.key_id,
                 len(facts.params.seats),
             )
-            parts = Parts(facts, stores, router, engine, math, Board())
+            parts = Parts(facts, stores, router, engine, math, Board(), Seating(facts, stores.state))
+            parts.seating.on_open.append(gate.seat)
             add_actors(parts, supervisor, identity)
             await router.start()  # before the actors: one of them dials at once; what arrives waits in mailboxes
             async with running(supervisor):
@@ -137,16 +139,19 @@ def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None
         lambda: PeersActor(identity, parts.router, parts.facts.config.p2p.bootstrap, wanted),
         count_max=4_096,
     )
+    drawn = parts.seating.drawn
     for_seats = {(ActorCode.MEMPOOL, MempoolMessage.BATCH), (ActorCode.ORDERING, OrderingMessage.VERTICES)}
 
     def allow(actor: ActorCode) -> Callable[[NodeId, int], bool]:
-        return lambda peer, message: peer in members or (actor, message) not in for_seats
+        # Where committees are drawn, a vertex or batch of the next one may come before we know who sits in it.
+        return lambda peer, message: drawn or peer in members or (actor, message) not in for_seats
 
     parts.router.register_actor(ActorCode.MEMPOOL, mempool, allow=allow(ActorCode.MEMPOOL))
     parts.router.register_actor(ActorCode.ORDERING, ordering, allow=allow(ActorCode.ORDERING))
     parts.router.register_actor(ActorCode.EVALUATOR, seat, allow=lambda peer, _: peer in members)
     parts.router.register_actor(ActorCode.SYNC, sync)
-    parts.router.set_members(members)
+    parts.router.set_members(parts.seating.committee.seats)
+    parts.seating.on_open.append(lambda committee: parts.router.set_members(committee.seats))
     connect_peers(parts.router, peers)
 
     def greet(peer: NodeId, _: Hello) -> None:
@@ -233,7 +238,7 @@ def open_stores(facts: Facts) -> Iterator[Stores]:
                     raise home.OtherChain(facts.directory / "db", held[32:].decode(), facts.genesis.chain_id)
             else:
                 accounts = {account.address: account.units for account in facts.genesis.accounts}
-                rows = genesis_writes(facts.params, accounts, facts.genesis.time_ms)
+                rows = genesis_writes(facts.params, accounts, facts.genesis.time_ms, chain.epoch_rows_of(facts.genesis))
                 first = Batch()
                 first.put(Family.META, CHAIN_KEY, own)
                 state.commit(0, rows, {}, lambda roots: (), first)

@@ -11,7 +11,7 @@ from octra.codec import decode, encode
 from octra.consensus.batch import admit_batch, split_transactions
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
-from octra.consensus.evidence import decode_evidence, judge
+from octra.consensus.evidence import Equivocation, decode_evidence, judge
 from octra.consensus.ledger.receipts import FAILED, PENDING, Receipt, Settlement
 from octra.consensus.ledger.transactions import Unchecked, decode_item
 from octra.consensus.ledger.transition import (
@@ -29,8 +29,9 @@ from octra.errors import InvalidInput
 from octra.node.accounts import accounts_of
 from octra.node.circle_view import StateCircles
 from octra.node.parts import Facts, Stores
+from octra.node.seating import Seating
 from octra.storage.blocks import CommitRow, TxPlace, TxStatus
-from octra.storage.kv import Batch, Family
+from octra.storage.kv import Batch, Family, u64
 
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
 
@@ -38,8 +39,11 @@ STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
 class BlockExecutor:
     """From an ordered block to rows on disk. Used by one thread at a time."""
 
-    def __init__(self, facts: Facts, stores: Stores, engine: CircleEngine, math: ThresholdMath) -> None:
+    def __init__(
+        self, facts: Facts, stores: Stores, engine: CircleEngine, math: ThresholdMath, seating: Seating
+    ) -> None:
         self._facts, self._stores, self._engine, self._math = facts, stores, engine, math
+        self._seating = seating
 
     def execute(
         self, draft: CommitDraft, batches: Sequence[bytes], snapshot: bytes | None
@@ -55,6 +59,7 @@ class BlockExecutor:
                 for matured, data in zip(draft.batches, batches, strict=True)
             ),
             evidence=tuple(self._judged(draft.evidence)),
+            opened=self._seating.opened_by(draft.height),
         )
         state, blocks = self._stores.state, self._stores.blocks
         view = StateCircles(state)
@@ -118,6 +123,8 @@ class BlockExecutor:
             index, unchecked = places[receipt.tx]
             place = TxPlace(receipt.height, index, STATUS.get(receipt.status, TxStatus.OK))
             self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts_of(unchecked))
+        if outcome.settlements:  # in order: the receipts root covers them
+            batch.put(Family.SETTLEMENT, u64(draft.height), encode(outcome.settlements))
         for settlement in outcome.settlements:
             self._settle(batch, settlement, {r.tx: (places[r.tx][0], r) for r in outcome.receipts})
 
@@ -138,13 +145,15 @@ class BlockExecutor:
 
     def _items(self, data: bytes) -> tuple[bytes, ...]:
         """The items of a matured batch. Its framing was attested, so a fault in it is nobody's but ours."""
-        return tuple(bytes(item) for item in split_transactions(admit_batch(data, self._facts.committee)))
+        return tuple(bytes(item) for item in split_transactions(admit_batch(data, self._seating.committee)))
 
     def _judged(self, proofs: Sequence[bytes]) -> Iterator[SeatFault]:
         """Evidence that holds: whose fault it proves. What does not hold is ignored by every node alike."""
         for proof in proofs:
             with contextlib.suppress(InvalidInput):
-                yield SeatFault(judge(decode_evidence(proof), self._facts.committee), H("octra.evidence", proof))
+                evidence = decode_evidence(proof)
+                seat = judge(evidence, self._seating.committee)
+                yield SeatFault(seat, H("octra.evidence", proof), isinstance(evidence, Equivocation))
 
     def _block_id(self, height: int) -> bytes:
         row = self._stores.blocks.commit(height)

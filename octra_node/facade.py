@@ -61,7 +61,7 @@ class FullNode:
         facts, board = self._parts.facts, self._parts.board
         peers = len(self._parts.router.peers())
         reasons = []
-        alone = len(facts.committee.seats) == 1
+        alone = len(self._parts.seating.committee.seats) == 1
         if not peers and not alone:
             reasons.append("no peers")
         if board.lag_rounds > LAG_ROUNDS_SYNCED:
@@ -113,20 +113,20 @@ class FullNode:
                 print_node_id(own),
                 facts.config.node.role.value,
                 self.status().state,
-                facts.seat,
+                self._parts.seating.seat,
                 head.height if head else None,
                 f"octra {__version__}",
                 own=True,
             )
         ]
-        linked = self._parts.router.peers()
+        linked, committee = self._parts.router.peers(), self._parts.seating.committee
         for node_id, peer in sorted(linked.items()):
             role = WireRole(peer.hello.role).name.lower()
-            seat = facts.committee.seat_of(node_id)
+            seat = committee.seat_of(node_id)
             nodes.append(
                 NodeFacts(node_id, print_node_id(node_id), role, "linked", seat, peer.hello.height, peer.hello.software)
             )
-        for seat, node_id in enumerate(facts.committee.seats):
+        for seat, node_id in enumerate(committee.seats):
             if node_id != own and node_id not in linked:
                 nodes.append(NodeFacts(node_id, print_node_id(node_id), "standard", "known", seat))
         return NetworkFacts(tuple(nodes))

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from octra import keystore
 from octra.consensus import genesis as chain
-from octra.crypto import bls
+from octra.consensus.epoch import DRAWN_RULES, EpochRules
+from octra.crypto import bls, sharing
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.hfhe import params, wire
@@ -42,6 +45,7 @@ class Plan:
     accounts: tuple[Address, ...] = ()  # that own something at height 0, beside the faucet
     transport: PlaceKind = PlaceKind.LIBP2P
     network_key: bool = True  # without one the chain has public operations only, as with more than ten validators
+    drawn: bool = False  # are committees drawn for each epoch from all who register?
     hosts: tuple[str, ...] = ()  # IPv4 address of each node; empty: all on this machine's loopback
 
     def host(self, number: int) -> str:
@@ -82,9 +86,13 @@ def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = pr
     coin_shares = bls.deal(int.from_bytes(coin_secret.to_bytes(), "big"), faults, plan.validators, coefficients)
 
     key = _deal_key(plan, say)
+    coin = chain.GenesisCoin(
+        "distributed" if plan.drawn else "dealt",
+        coin_secret.public(),
+        tuple(share.public() for share in coin_shares),
+    )
     genesis = chain.check(
-        chain.Genesis(
-            version=1,
+        (partial(chain.DrawnGenesis, **_drawn(node_keys)) if plan.drawn else partial(chain.Genesis, version=1))(
             name=chain.LOCALNET,
             time_ms=time_ms,
             validators=tuple(
@@ -98,7 +106,7 @@ def found(plan: Plan, seed: bytes, time_ms: int, say: Callable[[str], None] = pr
                 if keys.checkpoint
             ),
             accounts=_accounts(seed, plan.accounts),
-            coin=chain.GenesisCoin("dealt", coin_secret.public(), tuple(share.public() for share in coin_shares)),
+            coin=coin,
             key=key.public,
             epoch_ms=plan.epoch_ms,
             legacy_signing=True,
@@ -144,6 +152,13 @@ def _deal_key(plan: Plan, say: Callable[[str], None]) -> _DealtKey:
     evaluation = wire.encode_evaluation_key(key.evaluation)
     public = chain.GenesisKey("dealer", plan.parameters, key.key_id, H("octra.fhe.eval", evaluation))
     return _DealtKey(public, evaluation, tuple(share.to_bytes() for share in key.seats))
+
+
+def _drawn(nodes: Sequence[home.NodeKeys]) -> dict[str, Any]:
+    """What the genesis of a chain with drawn committees says besides. Times are short: it is for one's own machine."""
+    coin_keys = tuple(sharing.point_of(keys.coin_dealing_secrets()[0]) for keys in nodes)
+    rules = EpochRules(bond_units=1_000 * UNITS_PER_OCT, shadow_epochs=1, unbonding_epochs=4)
+    return {"version": 2, "rules_version": DRAWN_RULES, "epochs": rules, "coin_keys": coin_keys}
 
 
 def _accounts(seed: bytes, extra: Sequence[Address]) -> tuple[chain.GenesisAccount, ...]:

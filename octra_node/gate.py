@@ -26,6 +26,10 @@ class Gate:
         self._standings = Standings()
         self.close: Callable[[NodeId, DownReason], None] = lambda peer, reason: None  # set once the transport exists
 
+    def seat(self, committee: Committee) -> None:
+        """Another committee orders from now on."""
+        self._seats = frozenset(committee.seats)
+
     def admit(self, hello: Hello) -> DownReason | None:
         """Refuse peers that are banned for now."""
         banned = self._standings.banned(NodeId(hello.node_id), self._clock.monotonic_ms())

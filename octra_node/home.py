@@ -24,7 +24,7 @@ from octra import keystore
 from octra.codec import encode
 from octra.consensus.genesis import Genesis
 from octra.consensus.genesis import load as load_genesis
-from octra.crypto import bls, seal
+from octra.crypto import bls, seal, sharing
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
@@ -72,6 +72,11 @@ class NodeKeys:
     def view_pair(self) -> tuple[bytes, bytes]:
         """X25519 (secret, public) for input dealings sealed to this node's seat."""
         return seal.view_pair(self.node.seed())
+
+    def coin_dealing_secrets(self) -> tuple[bls.SecretScalar, bytes]:
+        """What opens the shares of coins sealed to this node, and the seed from which its own dealings follow."""
+        seed = self.node.seed()
+        return sharing.scalar_from(H("octra.coin.key", seed)), H("octra.coin.deal", seed)
 
     def __repr__(self) -> str:
         return "<secret>"

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from octra.consensus.epoch import Committee
-from octra.consensus.genesis import Genesis
-from octra.consensus.ledger.params import LedgerParams
 from octra.consensus.ports import CircleEngine
 from octra.consensus.threshold_math import ThresholdMath
 from octra.node.board import Board
-from octra.node.config import Config
-from octra.node.home import NodeKeys
+from octra.node.facts import Facts
 from octra.node.p2p.router import Router
+from octra.node.seating import Seating
 from octra.storage.blocks import BlockStore
 from octra.storage.kv import KeyValue
 from octra.storage.sign_log import SignLog
 from octra.storage.state import StateStore
 from octra.storage.write_queue import WriteQueue
 
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a node is."""
-
-    directory: Path
-    config: Config
-    genesis: Genesis
-    committee: Committee
-    params: LedgerParams
-    keys: NodeKeys
-    seat: int | None  # None: follows without a vote
+__all__ = ["Facts", "Parts", "Stores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +40,4 @@ class Parts:
     engine: CircleEngine
     math: ThresholdMath
     board: Board
+    seating: Seating

@@ -31,6 +31,7 @@ class CertificateKind(IntEnum):
     EPOCH_RECORD = 2
     CERTIFICATE = 3
     EVIDENCE = 4
+    LINK = 5  # a checkpoint with the registered set and the committee that it names
 
 
 class TxStatus(IntEnum):
@@ -127,6 +128,11 @@ class BlockReader:
     def has_batch(self, batch_id: bytes) -> bool:
         """Whether the bytes of a batch are held, without reading them."""
         return self._view.get(Family.BATCH_ID, batch_id) is not None
+
+    def batch_epoch(self, batch_id: bytes) -> int | None:
+        """The epoch whose committee a stored batch was made for."""
+        epoch = self._view.get(Family.BATCH_ID, batch_id)
+        return None if epoch is None else int.from_bytes(epoch, "big")
 
     def batches(self, epoch: int) -> Iterator[tuple[bytes, bytes]]:
         """All batches of an epoch, by id."""

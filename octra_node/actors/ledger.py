@@ -32,7 +32,7 @@ class LedgerActor:
 
     def __init__(self, parts: Parts, watchers: Sequence[ActorCode]) -> None:
         self._stores, self._router, self._watchers = parts.stores, parts.router, watchers
-        self._executor = BlockExecutor(parts.facts, parts.stores, parts.engine, parts.math)
+        self._executor = BlockExecutor(parts.facts, parts.stores, parts.engine, parts.math, parts.seating)
         self._waiting: deque[Execute] = deque()
         self._fetching: set[bytes] = set()
         self._board = parts.board

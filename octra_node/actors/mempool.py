@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from octra.codec import decode, encode
 from octra.consensus import limits
+from octra.consensus.batch import Batch as BatchBytes
 from octra.consensus.batch import admit_batch, batch_id, make_batch, split_transactions
 from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees
@@ -16,7 +17,16 @@ from octra.consensus.ledger.transactions import Transaction, Unchecked, admit_ea
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import InvalidInput, Unavailable
-from octra.node.actors.messages import Committed, EpochBegan, FetchedBatch, RootCertified, Submit, WantBatch, WantCheck
+from octra.node.actors.messages import (
+    Committed,
+    EpochBegan,
+    FetchedBatch,
+    RootCertified,
+    SeatsChanged,
+    Submit,
+    WantBatch,
+    WantCheck,
+)
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
 from octra.node.p2p.messages import MempoolMessage, TransactionList
 from octra.node.p2p.short import Incoming
@@ -25,7 +35,6 @@ from octra.node.parts import Parts
 from octra.primitives import NodeId
 from octra.storage.kv import Batch
 
-DAG_EPOCH = 0
 BATCH_MS = 40  # a transaction waits at most so long for company
 SEAT_BATCH_MS = 2  # a seat's answer is what a whole transfer waits for, and its company comes at once
 BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
@@ -46,7 +55,18 @@ class _OwnBatch:
     round_trips: int = 0
 
 
-Message = Submit | WantBatch | WantCheck | FetchedBatch | Committed | EpochBegan | RootCertified | Incoming | BatchTick
+Message = (
+    Submit
+    | WantBatch
+    | WantCheck
+    | FetchedBatch
+    | Committed
+    | EpochBegan
+    | SeatsChanged
+    | RootCertified
+    | Incoming
+    | BatchTick
+)
 
 
 class MempoolActor:
@@ -54,6 +74,7 @@ class MempoolActor:
 
     def __init__(self, parts: Parts) -> None:
         self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
+        self._seating = parts.seating
         self.pool = parts.board.pool
         self._own: dict[bytes, _OwnBatch] = {}
         self._waiting: list[tuple[Submit, bytes]] = []  # answered once their transaction lies in a stored batch
@@ -66,11 +87,11 @@ class MempoolActor:
         """Bring back own batches that no block has executed: their transactions were acknowledged."""
         self._context, self._ordering = context, context.ref(ActorCode.ORDERING)
         self._epoch = clock_of(self._stores.state).epoch
-        if self._facts.seat is None:
+        if self._seating.author is None:
             return
-        for id, data in self._stores.blocks.batches(DAG_EPOCH):
-            batch = admit_batch(data, self._facts.committee)
-            if batch.author != self._facts.seat:
+        for id, data in self._stores.blocks.batches(self._seating.epoch):
+            batch = admit_batch(data, self._seating.committee)
+            if batch.author != self._seating.author:
                 continue
             self._sequence = max(self._sequence, batch.sequence)
             items = [bytes(item) for item in split_transactions(batch)]
@@ -115,6 +136,8 @@ class MempoolActor:
             case EpochBegan(epoch, _):
                 self._epoch = epoch
                 self.pool.expire(epoch, self._context.clock.wall_ms())
+            case SeatsChanged():
+                self._seats_changed()
             case RootCertified():
                 pass
 
@@ -144,7 +167,7 @@ class MempoolActor:
             message.reply(tx_id)
             return
         self._add(transaction)
-        if self._facts.seat is None:
+        if self._seating.author is None:
             self._forward([message.item])
             message.reply(tx_id)
         else:
@@ -158,9 +181,25 @@ class MempoolActor:
         params = self._facts.params
         self.pool.add(transaction, max(1, fees.minimum_fee(transaction.op, params.prices)), self._stores.state)
 
+    def _seats_changed(self) -> None:
+        """Another committee orders: what the last one has not executed waits for this one."""
+        for own in self._own.values():
+            self.pool.put_back(own.ids)
+        self._own.clear()
+        self._asked.clear()
+        self._sequence = 0
+        if self._seating.author is not None:
+            self._schedule()
+            return
+        while taken := self.pool.take(limits.BATCH_TX_MAX, BATCH_ITEM_BYTES):
+            self._forward([one.item for one in taken])
+        for message, tx_id in self._waiting:
+            message.reply(tx_id)
+        self._waiting = []
+
     def _forward(self, items: Sequence[bytes]) -> None:
         """A node without a seat hands what it admitted to the seat that the sender's route names, or the next."""
-        seats = self._facts.committee.seats
+        seats = self._seating.committee.seats
         for item in items:
             first = int.from_bytes(H("octra.route", item)[:4], "big") % len(seats)
             body = encode(TransactionList((item,)))
@@ -181,14 +220,15 @@ class MempoolActor:
             self._context.timer(due_ms, BatchTick())
 
     def _make_batches(self) -> None:
-        seat = self._facts.seat
-        assert seat is not None
+        seat = self._seating.author
+        if seat is None:
+            return
         while len(self._own) < OWN_OPEN_MAX:
             taken = self.pool.take(limits.BATCH_TX_MAX, BATCH_ITEM_BYTES)
             if not taken:
                 break
             self._sequence += 1
-            data = make_batch(self._facts.committee.anchor, seat, self._sequence, [one.item for one in taken])
+            data = make_batch(self._seating.committee.anchor, seat, self._sequence, [one.item for one in taken])
             id = batch_id(data)
             self._own[id] = _OwnBatch(tuple(one.id for one in taken))
             self._store(id, data)
@@ -241,7 +281,7 @@ class MempoolActor:
                         self._add(transaction)
                     except InvalidTransaction:
                         continue  # the node that forwarded it may know an older state
-                if self._facts.seat is not None:
+                if self._seating.author is not None:
                     self._schedule()
             case _:
                 message.refuse(RefusalCode.UNKNOWN)
@@ -249,14 +289,16 @@ class MempoolActor:
     def _keep(self, data: bytes) -> None:
         """Store a batch whose form is right, and tell who waits for it."""
         id = batch_id(data)
-        batch = admit_batch(data, self._facts.committee)
+        if self._seating.drawn and decode(data, BatchBytes).anchor != self._seating.committee.anchor:
+            return  # of an epoch that is over, or not here yet: then it is fetched once a vertex refers to it
+        batch = admit_batch(data, self._seating.committee)
         if not self._stores.blocks.has_batch(id):
             self._store(id, data)
         self._told_stored(id, batch.author, len(split_transactions(batch)), len(data))
 
     def _store(self, id: bytes, data: bytes) -> None:
         rows = Batch()
-        self._stores.blocks.put_batch(rows, DAG_EPOCH, id, data)
+        self._stores.blocks.put_batch(rows, self._seating.epoch, id, data)
         self._stores.kv.write(rows, durable=False)
 
     def _told_stored(self, id: bytes, author: int, count: int, size: int) -> None:
@@ -289,7 +331,7 @@ class MempoolActor:
         if data is None:
             return
         rules = self._facts.params.static_rules(None)
-        items = split_transactions(admit_batch(data, self._facts.committee))
+        items = split_transactions(admit_batch(data, self._seating.committee))
         verdict = self._verdicts[id] = first_invalid(map(bytes, items), rules)
         if len(self._verdicts) > SEEN_MAX:
             self._verdicts.popitem(last=False)

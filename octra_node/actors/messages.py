@@ -75,6 +75,11 @@ class EpochBegan:
     close_height: int
 
 
+@dataclass(frozen=True, slots=True)
+class SeatsChanged:
+    """From the ordering: an epoch opened, and with it another committee (or the same one anew)."""
+
+
 @dataclass(slots=True, eq=False)
 class Submit(Ask[bytes]):
     """To the mempool: a transaction's encoded item (wire and sidecar). Answered with its id, or the rule it breaks."""

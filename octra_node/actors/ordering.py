@@ -12,14 +12,15 @@ from octra.codec import decode, encode
 from octra.consensus import coin, effects, events, limits
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.dag import core
-from octra.consensus.errors import SnapshotUnusable
+from octra.consensus.errors import FutureEpoch, SnapshotUnusable
 from octra.consensus.evidence import encode_evidence
+from octra.consensus.ledger import epochs
 from octra.consensus.vertex import Vertex, admit_vertex, check_signature, decode_vertex, encode_vertex, seal_vertex
 from octra.crypto.hash import H
 from octra.errors import Corrupt, Unavailable
-from octra.node.actors.messages import EpochBegan, Execute, RootCertified, WantBatch, WantCheck
+from octra.node.actors.messages import EpochBegan, Execute, RootCertified, SeatsChanged, WantBatch, WantCheck
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
-from octra.node.p2p.messages import IdList, OrderingMessage, RangeAnswer, RangeRequest, VertexList
+from octra.node.p2p.messages import EpochRangeRequest, IdList, OrderingMessage, RangeAnswer, RangeRequest, VertexList
 from octra.node.p2p.short import Incoming, LinkGone, body_size_max
 from octra.node.p2p.transport import Lane
 from octra.node.parts import Parts
@@ -30,7 +31,7 @@ from octra.storage.kv import Batch, Family
 from octra.storage.sign_log import SignKind, may_sign
 
 TICK_MS = 20
-DAG_EPOCH = 0  # one committee, so one DAG for the life of the chain
+HELD_MAX = 1_024  # vertices of an epoch that we have not reached
 SNAPSHOT_KEY = b"ordering"
 VERTICES_ASKED_MAX = 128  # ids in one request that are answered
 ASK_MS = 2_000
@@ -49,6 +50,11 @@ class Replayed:
     answer: RangeAnswer
 
 
+@dataclass(frozen=True, slots=True)
+class HeldVertices:
+    """An epoch opened: look again at vertices that came too early."""
+
+
 class OrderingDiverged(Corrupt):
     """A replay of our own vertices orders them otherwise than the stored blocks say."""
 
@@ -57,7 +63,7 @@ class HaltOrdered(Corrupt):
     """The core says that going on would harm: our own seat signs elsewhere."""
 
 
-Message = events.Event | Incoming | Tick | Replayed | EpochBegan
+Message = events.Event | Incoming | Tick | Replayed | HeldVertices | EpochBegan
 
 
 class OrderingActor:
@@ -65,7 +71,8 @@ class OrderingActor:
 
     def __init__(self, parts: Parts) -> None:
         self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
-        self._committee, self._board = parts.facts.committee, parts.board
+        self._seating, self._board = parts.seating, parts.board
+        self._held: list[tuple[bytes, NodeId]] = []
         self._state: core.DagState
         self._boundaries_seen = 0
         self._snapshot_height = 0
@@ -100,6 +107,12 @@ class OrderingActor:
                         await self._feed(events.RangeEnded(peer, answer.to_round))
                     case EpochBegan(epoch, _):
                         await self._epoch_began(epoch)
+                    case HeldVertices():
+                        held, self._held = self._held, []
+                        for frame, peer in held:
+                            await self._admit(frame, peer)
+                    case events.OwnBatchReady(id) if not self._is_current(id):
+                        pass  # the epoch that it was made for is over: its transactions are in the pool again
                     case _:
                         await self._feed(message)
 
@@ -115,17 +128,29 @@ class OrderingActor:
                 frames = [found for id in ids if (found := self._stores.blocks.vertex(id)) is not None]
                 self._send_frames(message.peer, frames)
             case OrderingMessage.FETCH_RANGE:
-                message.reply(encode(self._range(decode(message.body, RangeRequest))))
+                request = decode(message.body, RangeRequest)
+                message.reply(encode(self._range(self._seating.epoch, request.from_round, request.to_round)))
+            case OrderingMessage.FETCH_EPOCH_RANGE:
+                asked = decode(message.body, EpochRangeRequest)
+                message.reply(encode(self._range(asked.epoch, asked.from_round, asked.to_round)))
             case _:
                 message.refuse(RefusalCode.UNKNOWN)
 
     async def _admit(self, frame: bytes, peer: NodeId) -> None:
         vertex = decode_vertex(frame)
+        try:
+            if not self._seating.check_anchor(vertex.header.anchor):
+                return
+        except FutureEpoch:
+            if len(self._held) < HELD_MAX:
+                self._held.append((frame, peer))
+            await self._feed(events.LaterEpochSeen(peer))
+            return
         if self._stores.blocks.vertex_place(vertex.id) is not None:
-            check_signature(vertex, self._committee)
+            check_signature(vertex, self._seating.committee)
             await self._feed(events.VertexReceived(vertex, peer))
             return
-        vertex, floor = admit_vertex(frame, self._committee), self._state.floor
+        vertex, floor = admit_vertex(frame, self._seating.committee), self._state.floor
         orders = self._step(events.VertexReceived(vertex, peer))
         # What the core does not take is not stored: a seat that makes twins without end fills no disk. One vertex may
         # complete so much that the floor passes it at once: then it is in the order.
@@ -133,11 +158,11 @@ class OrderingActor:
             self._store(vertex, frame)
         await self._carry_out(orders)
 
-    def _range(self, request: RangeRequest) -> RangeAnswer:
+    def _range(self, epoch: int, from_round: int, to_round: int) -> RangeAnswer:
         limit = body_size_max(Lane.BULK) - 4_096
-        found = self._stores.blocks.vertices(DAG_EPOCH, request.from_round, request.to_round, bytes_max=limit)
+        found = self._stores.blocks.vertices(epoch, from_round, to_round, bytes_max=limit)
         frames = tuple(frame for _, frame in found.vertices)
-        return RangeAnswer(frames, request.to_round if found.next is None else found.next.round - 1)
+        return RangeAnswer(frames, to_round if found.next is None else found.next.round - 1)
 
     # --- the core ---
 
@@ -170,13 +195,13 @@ class OrderingActor:
                 body = encode(IdList(ids))
                 self._router.tell(peer, Lane.REQUEST, ActorCode.ORDERING, OrderingMessage.FETCH_VERTICES, body)
             case effects.FetchRange(peer, from_round, to_round):
-                self._context.spawn(self._fetch_range(peer, RangeRequest(from_round, to_round)))
+                self._context.spawn(self._fetch_range(peer, from_round, to_round))
             case effects.FetchBatch(peer, id):
                 self._mempool.tell(WantBatch(id, peer))
             case effects.CheckBatch(id):
                 self._mempool.tell(WantCheck(id))
             case effects.CombineCoin(round, shares):
-                self._queue.append(coin.reveal(self._committee, round, shares))
+                self._queue.append(coin.reveal(self._seating.committee, round, shares))
             case effects.Commit(draft):
                 await self._commit(draft)
             case effects.CertificateReady(height, certificate):
@@ -192,8 +217,12 @@ class OrderingActor:
                 self._context.log.warning("evidence of misbehaviour recorded", kind=type(evidence).__name__)
             case effects.Diverged(height):
                 self._context.log.error("our state root differs from a quorum's", height=height)
-            case effects.CombineBeacon() | effects.CloseEpoch() | effects.EpochEnded():
-                raise AssertionError("the committee is fixed")
+            case effects.CombineBeacon(shares):
+                self._queue.append(coin.reveal_beacon(self._seating.committee, shares))
+            case effects.CloseEpoch(height):
+                self._context.log.info("epoch closed", epoch=self._seating.epoch, height=height)
+            case effects.EpochEnded(height, _, signature):
+                await self._open_next(height, signature)
             case effects.Prune():
                 pass  # ordered bytes stay: nodes that lag ask for them
             case effects.Halt(reason):
@@ -207,13 +236,15 @@ class OrderingActor:
         Its parents reach the disk before it is sent: a vertex that nobody can complete after a power cut is lost.
         """
         keys = self._facts.keys
-        assert keys.coin is not None
-        share = coin.make_share(keys.coin, self._committee.anchor, order.coin_round) if order.coin_round else b""
-        vertex = seal_vertex(order.header, order.body, share, keys.node.sign)
+        secret, anchor = self._seating.coin, self._seating.committee.anchor
+        assert secret is not None
+        share = coin.make_share(secret, anchor, order.coin_round) if order.coin_round else b""
+        beacon = coin.make_beacon_share(secret, anchor) if order.beacon else b""
+        vertex = seal_vertex(order.header, order.body, share, keys.node.sign, beacon)
         frame = encode_vertex(vertex)
         try:
             self._stores.signed.reserve(
-                SignKind.VERTEX, self._epoch, vertex.round, self._committee.anchor, vertex.id, frame
+                SignKind.VERTEX, self._epoch, vertex.round, self._seating.committee.anchor, vertex.id, frame
             )
         except RoundClosed as error:
             raise HaltOrdered("the core proposed a round that the sign log had closed") from error
@@ -229,7 +260,7 @@ class OrderingActor:
         # One step often gives several blocks; the state is that of the last, and is stored with it.
         due = draft.height >= self._snapshot_height + limits.ORDERING_SNAPSHOT_EVERY
         snapshot = None
-        if due and self._state.height == draft.height:
+        if due and self._state.height == draft.height and not self._state.closing.decided:
             snapshot, self._snapshot_height = core.snapshot(self._state), draft.height
         await self._ledger.tell_all([Execute(draft, snapshot)])
 
@@ -245,12 +276,17 @@ class OrderingActor:
         self._stores.blocks.put_certificate(rows, CertificateKind.CERTIFICATE, 0, height, certificate)
         self._stores.writes.submit(rows, durable=False)
 
-    async def _fetch_range(self, peer: NodeId, request: RangeRequest) -> None:
+    async def _fetch_range(self, peer: NodeId, from_round: int, to_round: int) -> None:
+        request: RangeRequest | EpochRangeRequest = RangeRequest(from_round, to_round)
+        message = OrderingMessage.FETCH_RANGE
+        if self._seating.drawn:
+            request = EpochRangeRequest(self._seating.epoch, from_round, to_round)
+            message = OrderingMessage.FETCH_EPOCH_RANGE
         try:
             answer = await self._router.ask(
                 peer,
                 ActorCode.ORDERING,
-                OrderingMessage.FETCH_RANGE,
+                message,
                 encode(request),
                 timeout_ms=ASK_MS,
                 lane=Lane.BULK,
@@ -259,36 +295,65 @@ class OrderingActor:
             return  # the core asks another peer by itself
         await self._context.ref(ActorCode.ORDERING).tell_all([Replayed(peer, decode(answer, RangeAnswer))])
 
+    # --- epochs ---
+
+    async def _open_next(self, height: int, beacon_signature: bytes) -> None:
+        """Root and beacon of the closed epoch are certain: write its record, and begin with the next committee."""
+        state, blocks, seating = self._stores.state, self._stores.blocks, self._seating
+        commit = blocks.commit(height)
+        assert state.head is not None
+        assert state.head.height == height
+        assert commit is not None
+        header = decode(commit.header, BlockHeader)
+        record = epochs.close_record(state, self._facts.params, header.block_id, header.state_root, beacon_signature)
+        rows = Batch()
+        blocks.put_certificate(rows, CertificateKind.EPOCH_RECORD, record.epoch, height, encode(record))
+        self._stores.writes.submit(rows, durable=False)
+        seating.open(record, state)
+        resume = self._stores.signed.next_round(record.id) - 1
+        self._queue.append(events.EpochOpened(seating.committee, seating.author, seating.params, resume))
+        self._queue.append(events.Executed(header.height, header.block_id, header.state_root))
+        for _, frame in blocks.all_vertices(record.epoch):  # after a restart the epoch may have begun already
+            self._queue.append(events.VertexReceived(decode_vertex(frame), None))
+        self._snapshot_height = height
+        await self._mempool.tell_all([SeatsChanged()])
+        self._context.ref(ActorCode.ORDERING).tell(HeldVertices())
+        seats = len(seating.committee.seats)
+        self._context.log.info("epoch opened", epoch=record.epoch, seats=seats, seat=seating.author)
+
+    def _is_current(self, batch: bytes) -> bool:
+        return not self._seating.drawn or self._stores.blocks.batch_epoch(batch) == self._seating.epoch
+
     # --- start ---
 
     async def _rebuild(self) -> None:
-        facts, state = self._facts, self._stores.state
-        head = state.head
+        head = self._stores.state.head
         height = head.height if head else 0
         signed = self._stores.signed
-        allowed = may_sign(signed.empty, False, height, self._committee.size, self._boundaries_seen)
-        if facts.seat is not None and not allowed:
+        allowed = may_sign(signed.empty, False, height, self._seating.committee.size, self._boundaries_seen)
+        author = self._seating.author
+        if author is not None and not allowed:
             self._context.log.warning("the sign log is gone: observing until the second epoch boundary")
-        self._board.observing = facts.seat is not None and not allowed
-        seat = facts.seat if allowed and facts.keys.coin is not None else None
-        resume = signed.next_round(self._committee.anchor) - 1
-        params = core.OrderingParams(start_time_ms=facts.genesis.time_ms)
+        self._board.observing = author is not None and not allowed
+        seat = author if allowed else None
+        resume = signed.next_round(self._seating.committee.anchor) - 1
+        params = self._seating.params
         saved = self._stores.kv.get(Family.META, SNAPSHOT_KEY)
         try:
             if saved is None:
                 raise SnapshotUnusable("none yet")
-            self._state = core.restore(saved, self._committee, seat, params, resume_round=resume)
+            self._state = core.restore(saved, self._seating.committee, seat, params, resume_round=resume)
         except SnapshotUnusable:
-            self._state = core.DagState.create(self._committee, seat, params, resume_round=resume)
+            self._state = core.DagState.create(self._seating.committee, seat, params, resume_round=resume)
         self._snapshot_height = self._state.height
-        for record in signed.vertices(self._committee.anchor):
+        for record in signed.vertices(self._seating.committee.anchor):
             self._store(decode_vertex(record.payload), record.payload)
         self._stores.writes.submit(Batch(), durable=False).result()
         if head is not None and (commit := self._stores.blocks.commit(head.height)) is not None:
             header = decode(commit.header, BlockHeader)
             await self._feed(events.Executed(header.height, header.block_id, header.state_root))
         count = 0
-        for _, frame in self._stores.blocks.all_vertices(DAG_EPOCH, self._state.floor + 1):
+        for _, frame in self._stores.blocks.all_vertices(self._seating.epoch, self._state.floor + 1):
             await self._feed(events.VertexReceived(decode_vertex(frame), None))
             count += 1
             if count % 200 == 0:
@@ -296,7 +361,7 @@ class OrderingActor:
         self._context.log.info("ordering resumed", height=self._state.height, vertices=count, seat=seat)
 
     async def _epoch_began(self, epoch: int) -> None:
-        observing = self._facts.seat is not None and self._state.own_seat is None
+        observing = self._board.observing
         self._boundaries_seen += epoch > self._epoch
         self._epoch = max(epoch, self._epoch)
         if observing and self._boundaries_seen >= 2:
@@ -312,7 +377,7 @@ class OrderingActor:
 
     def _row(self, vertex: Vertex, frame: bytes) -> Batch:
         rows = Batch()
-        place = VertexPlace(DAG_EPOCH, vertex.round, vertex.author, vertex.id)
+        place = VertexPlace(self._seating.epoch, vertex.round, vertex.author, vertex.id)
         self._stores.blocks.put_vertex(rows, place, frame)
         return rows
 

@@ -26,7 +26,6 @@ from octra.consensus.ledger.duties import (
     duties,
 )
 from octra.consensus.ledger.jobs import evaluation_commitment, evaluation_digest
-from octra.consensus.ledger.transactions import NODE_OP_NONCE, build, sign
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import Corrupt, InvalidInput, Unavailable
@@ -36,6 +35,7 @@ from octra.node.actors.joint import JointRuns
 from octra.node.actors.messages import Committed, EpochBegan, RootCertified, Submit
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
 from octra.node.actors.workers import ProcessWorkers
+from octra.node.chain import sign_node_op
 from octra.node.evaluation import (
     Evaluated,
     EvaluateTask,
@@ -52,7 +52,6 @@ from octra.node.parts import Parts
 from octra.storage.kv import Batch, Family
 from octra.storage.sign_log import SignKind
 
-OP_EXPIRY_EPOCHS = 64
 ANSWER_AGAIN_HEIGHTS = 100  # an answer not ordered by then was lost with its batch
 RETRY_HEIGHTS = 20  # a duty whose ciphertext was not to be had is tried again
 FETCH_MS, SUBMIT_MS = 3_000, 10_000
@@ -197,16 +196,8 @@ class SeatActor:
                 return seat.reveal_opening(self._secrets, duty, await self._opening_part(duty))
 
     async def _submit(self, op: ops.Op) -> None:
-        facts = self._facts
-        body = build(
-            chain=facts.genesis.chain,
-            sender=facts.keys.node.public,
-            nonce=NODE_OP_NONCE,
-            expiry_epoch=clock_of(self._stores.state).epoch + OP_EXPIRY_EPOCHS,
-            fee=0,
-            op=op,
-        )
-        await self._mempool.ask(Submit(sign(body, facts.keys.node)), timeout_ms=SUBMIT_MS)
+        item = sign_node_op(self._facts, clock_of(self._stores.state).epoch, op)
+        await self._mempool.ask(Submit(item), timeout_ms=SUBMIT_MS)
 
     # --- evaluations ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from octra.codec import decode, encode
@@ -16,15 +17,25 @@ from octra.consensus.checkpoint import (
     sign_checkpoint,
     verify_part,
 )
+from octra.consensus.ledger import ops
+from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import OctraError
 from octra.node.actors.messages import Committed, EpochBegan, Submit
 from octra.node.actors.ref import ActorCode, Context, PeerTimeout, RefusalCode, Refused
-from octra.node.chain import genesis_record, registered_of
-from octra.node.p2p.messages import CheckpointVote, LatestAnswer, ProofAnswer, ProofRequest, SyncMessage
+from octra.node.chain import genesis_record, registered_of, sign_node_op
+from octra.node.p2p.messages import (
+    CheckpointVote,
+    LatestAnswer,
+    ProofAnswer,
+    ProofRequest,
+    SyncMessage,
+    ValidatorVote,
+)
 from octra.node.p2p.short import Incoming
 from octra.node.p2p.transport import Lane
 from octra.node.parts import Parts
+from octra.node.validating import CoinDuties, Votes
 from octra.storage.blocks import CertificateKind
 from octra.storage.kv import Batch
 from octra.storage.sign_log import SignKind
@@ -32,6 +43,7 @@ from octra.storage.sign_log import SignKind
 SUBMIT_MS = 10_000
 CERTIFICATES_LOOKED_AT = 8
 VOTES_MAX = 64  # bodies whose votes are kept: a few epochs, and what liars send
+VOTE_AGAIN_HEIGHTS = 20
 EPOCHS_VOTED_AGAIN = 2  # a vote may have been lost with a link
 
 Message = Committed | EpochBegan | Incoming
@@ -49,6 +61,9 @@ class SyncActor:
         self._index = nodes.index(own) if own in nodes else None
         self._votes: dict[bytes, dict[int, bytes]] = {}  # body -> index in the registered set -> signature
         self._own: dict[int, CheckpointVote] = {}  # epoch -> what was sent
+        seating, keys = parts.seating, parts.facts.keys
+        self._coins = None if seating.holder is None else CoinDuties(seating.holder)
+        self._signing = Votes(keys.node_id, keys.checkpoint) if seating.drawn else None
 
     async def start(self, context: Context) -> None:
         """Old checkpoints are in the store."""
@@ -65,11 +80,57 @@ class SyncActor:
             with self._context.guard(message):
                 match message:
                     case EpochBegan(epoch, close_height):
-                        self._vote(epoch - 1, close_height)
+                        if self._signing is None:
+                            self._vote(epoch - 1, close_height)
+                        else:
+                            self._vote_drawn(self._signing, epoch)
                     case Incoming():
                         self._incoming(message)
-                    case Committed():
-                        pass
+                    case Committed(height=height):
+                        self._validate(height)
+
+    # --- where committees are drawn ---
+
+    def _validate(self, height: int) -> None:
+        """Say what this node owes to coins; repeat a vote that no checkpoint has followed."""
+        if self._coins is None or self._signing is None:
+            return
+        for op in self._coins.due(self._stores.state, height):
+            self._context.spawn(self._say(op))
+        if height % VOTE_AGAIN_HEIGHTS == 0 and self._signing.latest is not None:
+            body, signature = self._signing.latest
+            self._tell_vote(body, signature)
+
+    def _vote_drawn(self, signing: Votes, epoch: int) -> None:
+        """Sign the close below the epoch that has begun, once, and tell everybody."""
+        vote = signing.vote(self._stores.state, epoch)
+        if vote is None:
+            return
+        body, signature = vote
+        data = encode(body)
+        self._stores.signed.reserve(
+            SignKind.CHECKPOINT, body.epoch, 0, self._facts.committee.anchor, H("octra.checkpoint", data), data
+        )
+        self._tell_vote(body, signature)
+        self._take_vote(signing, ValidatorVote(data, self._facts.keys.node_id, signature))
+
+    def _tell_vote(self, body: CheckpointBody, signature: bytes) -> None:
+        vote = ValidatorVote(encode(body), self._facts.keys.node_id, signature)
+        self._router.broadcast(Lane.REQUEST, ActorCode.SYNC, SyncMessage.VALIDATOR_VOTE, encode(vote))
+
+    def _take_vote(self, signing: Votes, vote: ValidatorVote) -> None:
+        body = decode(vote.body, CheckpointBody)
+        checkpoint = signing.take(self._stores.state, body, vote.node, vote.signature)
+        if checkpoint is not None and body.height > self._board.checkpointed:
+            self._keep(checkpoint)
+            if self._facts.keys.checkpoint is not None:
+                self._context.spawn(self._say(ops.Checkpoint(checkpoint)))
+
+    async def _say(self, op: ops.Op) -> None:
+        """Send a node operation; one that is lost is due again some blocks later."""
+        item = sign_node_op(self._facts, clock_of(self._stores.state).epoch, op)
+        with contextlib.suppress(OctraError):
+            await self._mempool.ask(Submit(item), timeout_ms=SUBMIT_MS)
 
     # --- checkpoints ---
 
@@ -138,6 +199,8 @@ class SyncActor:
         match message.message:
             case SyncMessage.CHECKPOINT_VOTE:
                 self._count(decode(message.body, CheckpointVote))
+            case SyncMessage.VALIDATOR_VOTE if self._signing is not None:
+                self._take_vote(self._signing, decode(message.body, ValidatorVote))
             case SyncMessage.LATEST:
                 self._latest(message)
             case SyncMessage.PROVE:

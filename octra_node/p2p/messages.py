@@ -13,6 +13,7 @@ class OrderingMessage(IntEnum):
     VERTICES = 2  # tell: VertexList
     FETCH_VERTICES = 3  # tell: IdList; answered by VERTICES
     FETCH_RANGE = 4  # ask: RangeRequest -> RangeAnswer
+    FETCH_EPOCH_RANGE = 5  # ask: EpochRangeRequest -> RangeAnswer; where each epoch has an order of its own
 
 
 class MempoolMessage(IntEnum):
@@ -36,6 +37,7 @@ class SyncMessage(IntEnum):
     LATEST = 3  # ask: empty -> LatestAnswer
     PROVE = 4  # ask: ProofRequest -> ProofAnswer
     SUBMIT = 5  # ask: wire bytes of a transaction -> its id
+    VALIDATOR_VOTE = 6  # tell: ValidatorVote, where committees are drawn
 
 
 class VertexList(Struct, frozen=True, array_like=True):
@@ -53,6 +55,14 @@ class IdList(Struct, frozen=True, array_like=True):
 class RangeRequest(Struct, frozen=True, array_like=True):
     """All vertices of some rounds."""
 
+    from_round: int
+    to_round: int
+
+
+class EpochRangeRequest(Struct, frozen=True, array_like=True):
+    """All vertices of some rounds of an epoch."""
+
+    epoch: int
     from_round: int
     to_round: int
 
@@ -75,6 +85,14 @@ class CheckpointVote(Struct, frozen=True, array_like=True):
 
     body: bytes
     seat: int
+    signature: bytes
+
+
+class ValidatorVote(Struct, frozen=True, array_like=True):
+    """A registered validator's signature over the checkpoint body of an epoch's close."""
+
+    body: bytes
+    node: bytes
     signature: bytes
 
 

@@ -46,6 +46,7 @@ from octra.node.p2p.short import Incoming
 from octra.node.p2p.transport import Lane
 from octra.node.parts import Facts, Parts
 from octra.node.rpc.facts import Level
+from octra.node.seating import Seating
 from octra.primitives import address_of
 
 LIAR = 2  # gives wrong shares; who lies about an evaluation is the one who computes it first
@@ -89,7 +90,7 @@ async def node(network: MemoryNetwork, number: int, facts: Facts) -> AsyncIterat
         router = Router(endpoint, clock, log, blame=gate.blame_peer, classify=gate.classify)
         key = facts.genesis.key
         math = ThresholdMath(fhe_params.get(key.parameters, allow_insecure=True), key.key_id, len(facts.params.seats))
-        parts = Parts(facts, stores, router, engine, math, Board())
+        parts = Parts(facts, stores, router, engine, math, Board(), Seating(facts, stores.state))
         daemon.add_actors(parts, supervisor, identity)
         await router.start()
         try:

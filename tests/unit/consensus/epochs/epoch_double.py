@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ledger_double import CounterEngine, MemoryCircles, MemoryView, PlainMath, make_params
+from ledger_double import ALICE, CounterEngine, MemoryCircles, MemoryView, PlainMath, make_params
 from msgspec.structs import replace
 
 from octra.codec import encode
@@ -81,6 +81,7 @@ class EpochChain:
     founders: int = 4
     others: int = 4
     rules: EpochRules = RULES
+    epoch_ms: int = 20_000
     queue: list[bytes] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     silent: set[bytes] = field(default_factory=set)  # nodes that answer no coin duty
@@ -93,7 +94,7 @@ class EpochChain:
         seats = tuple(
             Seat(one.id, one.bls.public(), view_key(one.id), address_of(one.owner.public)) for one in founders
         )
-        self.params = replace(make_params(self.founders), seats=seats, rules_version=2)
+        self.params = replace(make_params(self.founders), seats=seats, rules_version=2, epoch_ms=self.epoch_ms)
         degree = (self.founders - 1) // 3
         coefficients = [sharing.scalar_from(bytes(32), bytes([power])) for power in range(degree + 1)]
         self.dealt = [bls.SecretScalar(sharing.evaluate(coefficients, seat + 1)) for seat in range(self.founders)]
@@ -108,7 +109,7 @@ class EpochChain:
         rows = epochs.genesis_rows(
             record, self.rules, self.params, key, [sharing.point_of(one.coin) for one in founders]
         )
-        accounts = {address_of(node.owner.public): OWNED for node in self.nodes}
+        accounts = {address_of(key.public): OWNED for key in (ALICE, *(node.owner for node in self.nodes))}
         self.view = MemoryView(genesis_writes(self.params, accounts, START_MS, rows))
         self.circles, self.engine, self.math = MemoryCircles(self.view), CounterEngine(), PlainMath(self.founders)
         self.nonces: Counter[bytes] = Counter()

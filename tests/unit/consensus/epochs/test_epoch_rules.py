@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from epoch_double import OWNED, RULES, EpochChain, NodeKeys
 from msgspec.structs import replace
@@ -285,7 +287,7 @@ def test_the_draw_uses_candidates_that_were_frozen_before_its_beacon(chain: Epoc
 def test_records_form_a_chain_and_follow_from_the_state_alone(chain: EpochChain) -> None:
     for _ in range(2):
         chain.pass_epoch()
-    for before, record in zip(chain.records, chain.records[1:], strict=False):
+    for before, record in pairwise(chain.records):
         assert (record.previous, record.epoch) == (before.id, before.epoch + 1)
     chain.deal_coin()
     signature = chain.beacon()

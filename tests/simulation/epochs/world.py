@@ -1,0 +1,452 @@
+"""Clock, links, clients and faulty nodes of an epoch simulation, and everything that must hold at its end."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from epoch_double import EpochChain, NodeKeys
+from epochs.node import EpochNode
+from epochs.shared import SharedCoins, SharedLedger
+from msgspec.structs import replace
+
+from octra.consensus.committee import OPERATOR_SEATS, Candidate, draw
+from octra.consensus.effects import Propose
+from octra.consensus.epoch import Committee, EpochRules
+from octra.consensus.ledger import epochs, fees, keys, ops
+from octra.consensus.ledger import transactions as tx
+from octra.consensus.ledger.coin_holder import AckCoin, CoinDuty, DealCoin
+from octra.consensus.ledger.epoch_records import ValidatorRecord, ValidatorStatus
+from octra.consensus.ledger.records import Account
+from octra.consensus.ledger.state import load
+from octra.consensus.limits import COMMITTEE_MAX
+from octra.consensus.vertex import Vertex
+from octra.crypto import bls
+from octra.crypto.ed25519 import SigningKey
+from octra.crypto.hash import H
+from octra.primitives import address_of
+
+HABITS = ("silent", "twins", "bad_dealer", "false_complaints", "wrong_root", "bad_shares", "bad_votes")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run."""
+
+    seed: int
+    founders: int = 4
+    joiners: int = 0  # become validators one after the other
+    leavers: int = 0  # founders that leave
+    epochs: int = 4
+    epoch_ms: int = 10_000
+    habits: dict[int, str] = field(default_factory=dict)  # faulty nodes
+    crashes: tuple[tuple[int, int, int], ...] = ()  # node, when, when back
+    crash_at_edges: int = 0  # nodes that crash in the moment in which they decide the last block of an epoch
+    transfers: int = 6
+    follow: bool = False  # do nodes outside the committee run the whole order?
+    loss: float = 0.0
+    joins_per_epoch: int = 2
+    pace_ms: int = 200
+
+
+class EpochWorld:
+    """One run's clock and links."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.random, self.now_ms = plan, Random(f"epochs {plan.seed}"), 0
+        self.follow = plan.follow
+        rules = EpochRules(bond_units=1_000_000_000, shadow_epochs=1, unbonding_epochs=2)
+        chain = EpochChain(founders=plan.founders, others=plan.joiners, rules=rules, epoch_ms=plan.epoch_ms)
+        self.genesis_record, self._dealt = chain.record, dict(zip(chain.record.seats_next, chain.dealt, strict=True))
+        self.ledger, self.coins = SharedLedger(chain), SharedCoins()
+        self.now_ms = chain.record.close_time_ms
+        self.start_ms = self.now_ms
+        self.nodes = [_make_node(self, number, one) for number, one in enumerate(chain.nodes)]
+        self._numbers = {node.keys.id: node.number for node in self.nodes}
+        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._serial = self.deliveries = 0
+        self.trace = blake2b(digest_size=16)
+        self._parts: dict[bytes, bool] = {}
+        self.clients: list[Client] = []
+
+    # --- time and links ---
+
+    def at(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Do something later."""
+        self._serial += 1
+        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._serial, action, arguments))
+
+    def run_until(self, done: Callable[[], bool], deadline_ms: int) -> bool:
+        """Let time pass until `done` (asked every virtual 500 ms) or the deadline."""
+        next_check = self.now_ms
+        while self._queue:
+            self.now_ms = self._queue[0][0]
+            if self.now_ms >= next_check:
+                next_check = self.now_ms + 500
+                if done():
+                    return True
+                if self.now_ms > deadline_ms:
+                    return False
+            _, _, action, arguments = heapq.heappop(self._queue)
+            action(*arguments)
+        return done()
+
+    def send(self, source: int, target: int, message: str, *arguments: Any) -> None:
+        """One message: a method of the target, called after a delay unless it is lost or the target is down."""
+        if source == target or (self.plan.loss and self.random.random() < self.plan.loss):
+            return
+        self.at(
+            self.random.randrange(5, 40), self._deliver, source, target, self.nodes[target].life, message, arguments
+        )
+
+    def _deliver(self, source: int, target: int, life: int, message: str, arguments: tuple[Any, ...]) -> None:
+        node = self.nodes[target]
+        if node.running and node.life == life:
+            self.deliveries += 1
+            self.trace.update(b"%d %d %d" % (self.now_ms, source, target))
+            getattr(node, message)(*arguments)
+
+    def number_of(self, node: bytes) -> int:
+        """The number of a node."""
+        return self._numbers[node]
+
+    def sample(self, count: int) -> list[int]:
+        """Some nodes."""
+        return self.random.sample(range(len(self.nodes)), min(count, len(self.nodes)))
+
+    def audience(self, committee: Committee) -> list[int]:
+        """Who gets vertices and batches."""
+        return list(range(len(self.nodes))) if self.follow else [self._numbers[node] for node in committee.seats]
+
+    def dealt_coin(self, node: bytes) -> bls.SecretScalar:
+        """A founder's share of the first coin."""
+        return self._dealt[node]
+
+    def part_holds(self, validator: Any, body: Any, part: bytes, verify: Callable[..., bool]) -> bool:
+        """Is it a good part of a checkpoint? All seats ask the same: verified once."""
+        name = H("sim.part", validator.node, part, body.epoch_record)
+        if name not in self._parts:
+            self._parts[name] = verify(validator, body, part)
+        return self._parts[name]
+
+    @property
+    def honest(self) -> list[EpochNode]:
+        return [node for node in self.nodes if node.honest]
+
+    @property
+    def furthest(self) -> EpochNode:
+        """The honest node that knows most."""
+        return max(self.honest, key=lambda node: (node.epoch, node.disk.head[0]))
+
+
+class Client:
+    """One account that sends operations one after the other, through whatever nodes answer."""
+
+    def __init__(self, world: EpochWorld, key: SigningKey) -> None:
+        self.world, self.key, self.waiting = world, key, list[ops.Op]()
+        self.nonce, self.sent_ms = 0, -10_000
+        self.item = b""
+        self.outcomes: list[str] = []
+        world.clients.append(self)
+
+    def look(self) -> None:
+        """Go on once the last operation is executed; repeat it while it is not."""
+        account = load(self.world.furthest.view, keys.account(address_of(self.key.public)), Account)
+        assert account is not None
+        if self.item and account.nonce >= self.nonce:
+            self.item = b""
+        if not self.item and self.waiting:
+            op = self.waiting.pop(0)
+            self.nonce += 1
+            params = self.world.ledger.params
+            fee = fees.minimum_fee(op, params.prices)
+            body = tx.build(
+                chain=params.chain, sender=self.key.public, nonce=self.nonce, expiry_epoch=1_000, fee=fee, op=op
+            )
+            self.item, self.sent_ms = tx.sign(body, self.key), -10_000
+        if self.item and self.world.now_ms >= self.sent_ms + 2_000:
+            self.sent_ms = self.world.now_ms
+            for number in self.world.sample(3):
+                if self.world.nodes[number].running:
+                    self.world.nodes[number].submit(self.item)
+        self.world.at(300, self.look)
+
+    @property
+    def done(self) -> bool:
+        return not self.waiting and not self.item
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run showed. `problems` is empty when every check holds."""
+
+    problems: tuple[str, ...]
+    trace: str
+    epochs: int
+    height: int
+    signed_epoch: int
+    committees: tuple[int, ...]
+    faulty_seats: tuple[int, ...]
+    removed: int
+    kept: int  # epochs whose committee stayed because the next coin was not ready
+    deliveries: int
+    virtual_ms: int
+    cpu_seconds: float
+
+
+def run_plan(plan: Plan) -> Result:
+    """Run until the planned number of epochs has passed everywhere, then check."""
+    started = time.process_time()
+    world = EpochWorld(plan)
+    for node in world.nodes:
+        node.start()
+    for number, at_ms, back_ms in plan.crashes:
+        world.at(at_ms, _crash, world, number, back_ms - at_ms)
+    world.edge_crashes = plan.crash_at_edges  # type: ignore[attr-defined]  # counted down by `_crash_at_edge`
+    if plan.crash_at_edges:
+        world.at(100, _crash_at_edge, world)
+    _plan_clients(world)
+    target = plan.epochs
+
+    def done() -> bool:
+        return all(node.epoch >= target for node in world.honest) and all(client.done for client in world.clients)
+
+    finished = world.run_until(done, world.start_ms + (plan.epochs + 10) * 4 * plan.epoch_ms)
+    problems = _check(world)
+    if not finished:
+        behind = [node.number for node in world.honest if node.epoch < target]
+        problems.append(
+            f"not all reached epoch {target}: {behind}, clients open {sum(not c.done for c in world.clients)}"
+        )
+    best = world.furthest
+    records = [record for record, _ in best.disk.handed]
+    state = epochs.epoch_of(best.view)
+    assert state is not None
+    faulty = {node.keys.id for node in world.nodes if not node.honest}
+    rows = [row for row in _validators(best.view) if row.status == ValidatorStatus.REMOVED]
+    return Result(
+        problems=tuple(problems),
+        trace=world.trace.hexdigest(),
+        epochs=best.epoch,
+        height=best.disk.head[0],
+        signed_epoch=state.signed_epoch,
+        committees=tuple(len(record.seats_next) for record in records),
+        faulty_seats=tuple(len(faulty & set(record.seats_next)) for record in records),
+        removed=len(rows),
+        kept=sum(a.coin_group_key_next == b.coin_group_key_next for a, b in pairwise(records)),
+        deliveries=world.deliveries,
+        virtual_ms=world.now_ms - world.start_ms,
+        cpu_seconds=time.process_time() - started,
+    )
+
+
+# --- load and churn ---
+
+
+def _plan_clients(world: EpochWorld) -> None:
+    plan, random = world.plan, world.random
+    chain = world.ledger.params.chain
+    for node in world.nodes:
+        client = Client(world, node.keys.owner)
+        joins_ms = 0
+        if node.number >= plan.founders:
+            place = node.number - plan.founders
+            joins_ms = place * plan.epoch_ms // plan.joins_per_epoch
+            operator = b"farm" if place % 5 == 0 else b""
+            client.waiting += [
+                node.keys.register(chain, operator),
+                ops.Bond(node.keys.id, 1_000_000_000),
+                ops.Ready(node.keys.id),
+            ]
+        elif node.number >= plan.founders - plan.leavers:
+            joins_ms = plan.epoch_ms * (1 + node.number % max(1, plan.epochs - 2))
+            client.waiting.append(ops.Exit(node.keys.id))
+        world.at(joins_ms + random.randrange(500), client.look)
+    payer = Client(world, SigningKey(bytes([1]) * 32))
+    payer.waiting += [ops.Transfer(address_of(bytes([9]) * 32), 1 + number) for number in range(plan.transfers)]
+    world.at(200, payer.look)
+
+
+def _crash(world: EpochWorld, number: int, away_ms: int) -> None:
+    node = world.nodes[number]
+    if node.running:
+        node.crash()
+        world.at(away_ms, _restart, world, number)
+
+
+def _restart(world: EpochWorld, number: int) -> None:
+    world.nodes[number].start()
+    for node in world.nodes:
+        if node.number != number and node.running:
+            node.connected(number)
+            world.nodes[number].connected(node.number)
+
+
+def _crash_at_edge(world: EpochWorld) -> None:
+    """Whoever has just decided the last block of an epoch, but does not yet know its end, may die."""
+    left = world.edge_crashes  # type: ignore[attr-defined]
+    for node in world.honest:
+        if left and node.running and node.state is not None and node.state.closing.share_wanted:
+            world.edge_crashes = left = left - 1  # type: ignore[attr-defined]
+            _crash(world, node.number, world.random.choice((50, 1_500, world.plan.epoch_ms)))
+            break
+    if left:
+        world.at(40, _crash_at_edge, world)
+
+
+# --- faulty nodes ---
+
+
+def _make_node(world: EpochWorld, number: int, node_keys: NodeKeys) -> EpochNode:
+    habit = world.plan.habits.get(number)
+    if habit is None:
+        return EpochNode(world, number, node_keys)
+    assert habit in HABITS
+    return FaultyNode(world, number, node_keys, habit)
+
+
+class FaultyNode(EpochNode):
+    """The real node with one bad habit."""
+
+    honest = False
+
+    def __init__(self, world: EpochWorld, number: int, node_keys: NodeKeys, habit: str) -> None:
+        super().__init__(world, number, node_keys)
+        self.habit = habit
+
+    def start(self) -> None:
+        if self.habit != "silent":
+            super().start()
+
+    def broadcast(self, vertex: Vertex) -> None:
+        super().broadcast(vertex)
+        if self.habit == "twins" and vertex.round % 6 == 3:
+            order = Propose(replace(vertex.header, time_ms=vertex.header.time_ms + 1), vertex.body, 0)
+            twin = super().seal(order)
+            twin = _with_share(twin, vertex, self)
+            for peer in self.world.audience(self.committee)[::2]:
+                self.world.send(self.number, peer, "receive_vertex", twin, self.number)
+
+    def seal(self, order: Propose) -> Vertex:
+        if self.habit == "bad_shares" and self.secret is not None and self.world.random.random() < 0.7:
+            true, self.secret = self.secret, bls.SecretScalar(77)
+            anchor, self.seat = self.seat, self.seat
+            try:
+                return _sealed_with(self, order)
+            finally:
+                self.secret, self.seat = true, anchor
+        return super().seal(order)
+
+    def claimed(self, root: bytes) -> bytes:
+        return H("sim.lie", root) if self.habit == "wrong_root" else root
+
+    def checkpoint_part(self, part: bytes) -> bytes:
+        return bytes(48) if self.habit == "bad_votes" else part
+
+    def coin_answer(self, duty: CoinDuty) -> ops.Op:
+        op = super().coin_answer(duty)
+        if self.habit == "bad_dealer" and isinstance(duty, DealCoin) and isinstance(op, ops.CoinDeal):
+            masked = tuple(bytes(32) if place % 2 else one for place, one in enumerate(op.dealing.masked))
+            return replace(op, dealing=replace(op.dealing, masked=masked))
+        if self.habit == "false_complaints" and isinstance(duty, AckCoin) and isinstance(op, ops.CoinAck):
+            from octra.consensus import coin_dealing
+            from octra.consensus.ledger.coin_rules import dealing_of, progress_of
+
+            progress = progress_of(self.view, duty.epoch)
+            assert progress is not None
+            dealings = [(dealer, dealing_of(self.view, duty.epoch, dealer)) for dealer in progress.dealers]
+            lies = tuple(coin_dealing.complain(dealing, dealer, self.keys.coin) for dealer, dealing in dealings)
+            return replace(op, complaints=lies)
+        return op
+
+
+def _sealed_with(node: FaultyNode, order: Propose) -> Vertex:
+    """A vertex whose shares are made with a wrong secret; the oracle of good shares does not hear of it."""
+    from octra.consensus import coin
+    from octra.consensus.vertex import seal_vertex
+
+    anchor = node.committee.anchor
+    assert node.secret is not None
+    share = coin.make_share(node.secret, anchor, order.coin_round) if order.coin_round else b""
+    beacon = coin.make_beacon_share(node.secret, anchor) if order.beacon else b""
+    return seal_vertex(order.header, order.body, share, node.keys.node.sign, beacon)
+
+
+def _with_share(twin: Vertex, vertex: Vertex, node: FaultyNode) -> Vertex:
+    """The twin with the coin share that its round needs."""
+    from octra.consensus.vertex import seal_vertex
+
+    return seal_vertex(twin.header, twin.body, vertex.body.coin_share, node.keys.node.sign, vertex.body.beacon_share)
+
+
+# --- checks ---
+
+
+def _check(world: EpochWorld) -> list[str]:
+    problems = [f"node {node.number}: {trouble}" for node in world.honest for trouble in node.troubles]
+    best = world.furthest
+    for node in world.honest:
+        for epoch, ((mine, _), (theirs, _)) in enumerate(zip(node.disk.handed, best.disk.handed, strict=False)):
+            if mine.id != theirs.id:
+                problems.append(f"node {node.number}: another record opens epoch {epoch}")
+                break
+    roots: dict[int, set[bytes]] = {}
+    for node in world.honest:
+        for height, (_, _, root) in node.disk.blocks.items():
+            roots.setdefault(height, set()).add(root)
+    problems += [f"height {height} has {len(found)} roots" for height, found in roots.items() if len(found) > 1]
+    problems += _check_committees(world, best)
+    paid = load(best.view, keys.account(address_of(bytes([9]) * 32)), Account)
+    count = world.plan.transfers
+    if count and (paid is None or paid.balance != count * (count + 1) // 2):
+        problems.append(f"transfers lost or doubled: {paid}")
+    state = epochs.epoch_of(best.view)
+    assert state is not None
+    if state.signed_epoch < best.epoch - 2:
+        problems.append(f"only epoch {state.signed_epoch} of {best.epoch} is checkpointed")
+    return problems
+
+
+def _check_committees(world: EpochWorld, best: EpochNode) -> list[str]:
+    """Recompute every draw from the rows of the states at the closes."""
+    problems = []
+    records = [record for record, _ in best.disk.handed]
+    frozen = {0: _standing(world.ledger.states[world.ledger.genesis_root], 0)}
+    for before, record in pairwise(records):
+        now = _standing(world.ledger.states[record.state_root], record.epoch)
+        frozen[record.epoch] = now
+        here = {one.node for one in now}
+        candidates = [one for one in frozen[before.epoch] if one.node in here]
+        if record.seats_after_next != draw(candidates, record.beacon):
+            problems.append(f"the record that opens {record.epoch} draws otherwise than the rule")
+        if len(record.seats_after_next) != min(COMMITTEE_MAX, len(candidates)):
+            problems.append(f"{len(record.seats_after_next)} seats of {len(candidates)} candidates")
+        if len(candidates) > COMMITTEE_MAX:
+            seated = Counter(one.operator for one in candidates if one.node in record.seats_after_next and one.operator)
+            if seated and max(seated.values()) > OPERATOR_SEATS:
+                problems.append("an operator has too many seats")
+        stayed = record.coin_group_key_next == before.coin_group_key_next
+        if record.seats_next != (before.seats_next if stayed else before.seats_after_next):
+            problems.append(f"epoch {record.epoch} is not that of the seats that were drawn")
+    return problems
+
+
+def _validators(view: Any) -> list[ValidatorRecord]:
+    from octra.consensus.ledger.validators import all_validators
+
+    return all_validators(view)
+
+
+def _standing(view: Any, epoch: int) -> list[Candidate]:
+    return [
+        Candidate(row.node, row.operator, row.score)
+        for row in _validators(view)
+        if row.status == ValidatorStatus.ACTIVE and row.since <= epoch
+    ]
