@@ -78,11 +78,14 @@ def decrypt(
 
 
 @app.command()
-def inspect(file: str = typer.Argument(..., help="any file of these commands, or a circuit")) -> Answer:
+def inspect(
+    file: str = typer.Argument(..., help="any file of these commands, or a circuit as `run` takes it"),
+    draw: str = typer.Option("", help="draw the circuit into this SVG file"),
+) -> Answer:
     """What a file is: kind, set, key id, counts, bytes; of a circuit its inputs, outputs and cost under set S."""
     from octra.cli import fhe_inspect
 
-    return fhe_inspect.inspect(file)
+    return fhe_inspect.inspect(file, draw)
 
 
 @app.command()

@@ -62,7 +62,10 @@ def cost(plan: Plan, params: ParameterSet) -> dict[str, Any]:  # JSON values
 def shown(value: object) -> str:
     """A fact as a cell of a table."""
     if isinstance(value, dict):
-        return ", ".join(f"{at}: norm^2 {facts['norm2']} of {facts['budget']}" for at, facts in value.items()) or "-"
+        return ", ".join(
+            f"{name}: norm^2 {part['norm2']} of {part['budget']}" if isinstance(part, dict) else f"{name} {part:,}"
+            for name, part in value.items()
+        ) or "-"  # fmt: skip
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -47,6 +47,13 @@ def check_output(name: str) -> None:
         raise CommandFailed(1002, f"cannot write {name}: {reason}")
 
 
+def write_drawing(name: str, svg: str) -> None:
+    """Write an SVG file; its name must say that it is one, so that no other file is lost."""
+    if not name.endswith(".svg"):
+        raise CommandFailed(1002, "the name of a drawing ends in .svg")
+    write(Path(name), svg.encode())
+
+
 def write(path: Path, data: bytes) -> int:
     """Write a file; returns its size."""
     try:

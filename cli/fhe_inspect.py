@@ -7,24 +7,34 @@ from typing import Any
 from octra import keystore
 from octra.cli import fhe_circuits
 from octra.cli.fhe_circuits import cost, shown
-from octra.cli.fhe_files import read, size_text
+from octra.cli.fhe_files import read, write_drawing
 from octra.cli.output import Answer, table
 from octra.errors import OctraError
 from octra.hfhe import params, wire
 from octra.hfhe.bitstream import packed_size
+from octra.hfhe.draw import BOXES_MAX, draw
 from octra.hfhe.encrypted import decode_words
+from octra.hfhe.hypergraph import Graph
 from octra.hfhe.params import Q_BITS
+from octra.hfhe.plan import Plan
 from octra.hfhe.planner import make_plan
 
 _ANY = wire.Gate(allow_insecure=True)  # looking is harmless
 WORDS_SHOWN = 16
 
 
-def inspect(file: str) -> Answer:
-    """The facts of a key, ciphertext or circuit."""
+def inspect(file: str, drawing: str = "") -> Answer:
+    """The facts of a key, ciphertext or circuit; of a circuit also its drawing."""
     in_file = ".py:" not in file and not fhe_circuits.is_example(file)
     data = read(file) if in_file else b""
-    facts = describe(data) or _circuit(file)
+    facts = None if drawing else describe(data)
+    if facts is None:
+        graph = fhe_circuits.load(file)
+        plan = make_plan(graph, params.S, params.S.security_bits)
+        facts = _circuit(graph, plan)
+        if drawing:
+            write_drawing(drawing, draw(graph, plan, collapse=len(graph.nodes) > BOXES_MAX))
+            facts["drawing"] = drawing
     if in_file:
         facts["bytes"] = len(data)
     rows = [[name.replace("_", " "), shown(value)] for name, value in facts.items()]
@@ -80,22 +90,20 @@ def _evaluation_key(data: bytes) -> dict[str, Any]:
         "kind": "evaluation key",
         "set": key.params.name,
         "key_id": key.key_id.hex(),
-        "bootstrapping_part": size_text(packed_size(key.bootstrap.size, Q_BITS)),
-        "switching_part": size_text(packed_size(key.switch.size, key.params.switch_log)),
-        "packing_part": size_text(0 if key.packing is None else packed_size(key.packing.size, Q_BITS)),
+        "bytes_of_parts": {
+            "bootstrap": packed_size(key.bootstrap.size, Q_BITS),
+            "switch": packed_size(key.switch.size, key.params.switch_log),
+            "packing": 0 if key.packing is None else packed_size(key.packing.size, Q_BITS),
+        },
     }
 
 
-def _circuit(file: str) -> dict[str, Any]:
-    graph = fhe_circuits.load(file)
-    plan = make_plan(graph, params.S, params.S.security_bits)
-    inputs = " ".join(f"{word.name}:{word.type}" for word in graph.inputs)
-    outputs = " ".join(f"{word.name}:{word.type}" for word in graph.outputs)
+def _circuit(graph: Graph, plan: Plan) -> dict[str, Any]:
     return {
         "kind": "circuit",
         "name": graph.name,
-        "inputs": inputs,
-        "outputs": outputs,
+        "inputs": " ".join(f"{word.name}:{word.type}" for word in graph.inputs),
+        "outputs": " ".join(f"{word.name}:{word.type}" for word in graph.outputs),
         "operations": len(graph.nodes),
         **cost(plan, params.S),
     }

@@ -124,6 +124,9 @@ def run(wanted: Wanted) -> Answer:
 
 
 def _graph(wanted: Wanted) -> Graph:
+    for binding in wanted.operands:
+        if binding.startswith("-"):  # negative numbers are operands, so unknown options get this far
+            raise CommandFailed(1002, f"no such option: {binding:.40}")
     graph = fhe_circuits.load(wanted.circuit)
     return with_mode(graph, Mode.OPEN) if wanted.open else graph
 
@@ -162,8 +165,6 @@ def _operands(graph: Graph, key: EvaluationKey, bindings: Sequence[str]) -> dict
     found: dict[str, EncryptedWord] = {}
     typed: list[tuple[str, int]] = []
     for binding in bindings:
-        if binding.startswith("--"):
-            raise CommandFailed(1002, f"no such option: {binding:.40}")
         match = _BINDING.fullmatch(binding)
         if match is None or match[1] not in types or match[1] in found or match[1] in dict(typed):
             name = binding.partition("=")[0]

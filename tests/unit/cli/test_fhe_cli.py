@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -11,6 +12,9 @@ import pytest
 
 from octra import keystore
 from octra.cli.__main__ import main
+from octra.hfhe import backend, params
+from octra.hfhe.encrypted import encrypt_words
+from octra.hfhe.keys import PublicKey, SecretKey
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -27,6 +31,10 @@ def both(a: U2, b: U2) -> U2:
 @circuit
 def branches(a: U2) -> U2:
     return a if a > 1 else a + 1
+
+@circuit
+def broken(a: U2) -> U2:
+    return a + 1 // 0
 """
 
 
@@ -127,6 +135,16 @@ def test_inspect_tells_what_a_file_is(octra: Run, file: str, kind: str) -> None:
         (["run", "both.oct", "--eval", "alice.eval", "a=1", "b=1"], 2, "--out"),
         (["run", "code.py:branches", "--plan"], 2, "select"),
         (["run", "code.py:missing", "--plan"], 2, "no @circuit named missing"),
+        (["run", "both.oct", "--eval", "alice.eval", "a=w.ct[5]", "b=1", "--out", "x"], 2, "no word 5"),
+        (["run", "both.oct", "--eval", "alice.public", "a=1", "b=1", "--out", "x"], 2, "OCT-8009"),
+        (["run", "both.oct", "--eval", "alice.eval", "a=1", "b=1", "--out", "no/x"], 2, "no such directory"),
+        (["run", "code.py:broken", "--plan"], 2, "code.py:16: ZeroDivisionError"),
+        (["run", "code.py", "--plan"], 2, "name the function"),
+        (["run", "both.oct", "--wrong"], 2, "no such option: --wrong"),
+        (["encrypt", "--key", "alice.public", "--typ", "u8", "1", "--out", "x"], 2, "no such option: --typ"),
+        (["encrypt", "--key", "alice.public", "--type", "bits", "012", "--out", "x"], 2, "0 and 1"),
+        (["bench", "--batch", "1,x"], 2, "--batch"),
+        (["bench", "--against", "openfhe"], 3, "./run bench hfhe"),
         (["decrypt", "--key", "alice.public", "w.ct"], 6, "chmod 600"),
         (["decrypt", "--key", "nobody.secret", "both.oct"], 2, "malformed"),
         (["decrypt", "--key", "nobody.secret", "w.ct"], 6, "no key file"),
@@ -156,3 +174,127 @@ def test_shipped_64_bit_circuits_run_on_typed_numbers(octra: Run, circuit: str, 
     code, out, _ = octra(*words, "--secret", "alice.secret", "--json")
     got = {value["name"]: int(value["value"]) for value in json.loads(out)["data"]["values"]}
     assert (code, got) == (0, values)
+
+
+def test_a_plan_tells_the_expected_seconds_and_runs_nothing(octra: Run, place: Path) -> None:
+    before = sorted(place.iterdir())
+    code, out, _ = octra("fhe", "run", "both.oct", "--plan", "--threads", "1", "--json")
+    data = json.loads(out)["data"]
+    assert code == 0
+    assert data["levels"] == 1
+    assert 0 < data["expected_seconds"] < 60
+    assert sorted(place.iterdir()) == before
+
+
+def test_negative_numbers_and_texts_of_bits_are_encrypted(octra: Run) -> None:
+    assert octra("fhe", "encrypt", "--key", "alice.public", "--type", "i8", "-5", "0x7f", "--out", "n.ct")[0] == 0
+    _, out, _ = octra("fhe", "decrypt", "--key", "alice.secret", "n.ct", "--json")
+    assert [value["value"] for value in json.loads(out)["data"]["values"]] == [-5, 127]
+    assert octra("fhe", "encrypt", "--key", "alice.public", "--type", "bits", "0110", "--out", "b.ct")[0] == 0
+    _, out, _ = octra("fhe", "decrypt", "--key", "alice.secret", "b.ct", "--json")
+    assert [value["value"] for value in json.loads(out)["data"]["values"]] == [0, 1, 1, 0]
+
+
+def test_numbers_come_from_a_file_or_from_standard_input(
+    octra: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "numbers.txt").write_text("1\n2\n3\n")
+    code, out, _ = octra("fhe", "encrypt", "--key", "alice.public", "--from", "numbers.txt", "--out", "f.ct", "--json")
+    assert (code, json.loads(out)["data"]["count"]) == (0, 3)
+    monkeypatch.setattr("sys.stdin", io.StringIO("4\n5\n"))
+    code, out, _ = octra("fhe", "encrypt", "--key", "alice.public", "--out", "f.ct", "--json")
+    assert (code, json.loads(out)["data"]["count"]) == (0, 2)
+
+
+def test_a_result_is_the_next_input_by_its_name(octra: Run) -> None:
+    words = ("fhe", "run", "both.oct", "--eval", "alice.eval")
+    assert octra(*words, "a=3", "b=2", "--out", "first.ct")[0] == 0
+    code, out, _ = octra(*words, "a=first.ct[r]", "b=first.ct", "--secret", "alice.secret", "--json")
+    assert (code, json.loads(out)["data"]["values"][0]["value"]) == (0, 2)
+
+
+def test_bristol_circuits_run(octra: Run, place: Path) -> None:
+    (place / "full-adder.txt").write_text(
+        "5 8\n3 1 1 1\n1 2\n\n2 1 0 1 3 XOR\n2 1 3 2 6 XOR\n2 1 0 1 4 AND\n2 1 3 2 5 AND\n2 1 4 5 7 XOR\n"
+    )
+    code, out, _ = octra("fhe", "inspect", "full-adder.txt", "--json")
+    assert json.loads(out)["data"]["inputs"] == "in0:bit in1:bit in2:bit"
+    words = ("fhe", "run", "full-adder.txt", "--eval", "alice.eval", "in0=1", "in1=1", "in2=0")
+    code, out, _ = octra(*words, "--secret", "alice.secret", "--json")
+    assert (code, json.loads(out)["data"]["values"]) == (0, [{"name": "out0", "type": "u2", "value": 2}])
+
+
+def test_a_circuit_is_drawn(octra: Run, place: Path) -> None:
+    code, _, _ = octra("fhe", "inspect", "both.oct", "--draw", "both.svg")
+    assert (code, (place / "both.svg").read_text()[:4]) == (0, "<svg")
+    code, _, err = octra("fhe", "inspect", "both.oct", "--draw", "both.oct")
+    assert code == 2
+    assert "ends in .svg" in err
+
+
+def test_sizes_on_the_wire_and_at_rest(octra: Run, place: Path) -> None:
+    _, out, _ = octra("fhe", "inspect", "alice.eval", "--json")
+    parts = json.loads(out)["data"]["bytes_of_parts"]
+    assert parts["bootstrap"] <= 16_000_000  # the seeded bootstrapping key
+    assert sum(parts.values()) <= (place / "alice.eval").stat().st_size <= 24_000_000
+    (place / "many.txt").write_text("7\n" * 64)
+    assert (
+        octra("fhe", "encrypt", "--key", "alice.public", "--type", "u64", "--from", "many.txt", "--out", "many.ct")[0]
+        == 0
+    )
+    assert (place / "many.ct").stat().st_size <= 12 * 64 * 64
+    _, out, _ = octra("fhe", "inspect", "many.ct", "--json")
+    assert json.loads(out)["data"]["bytes_per_bit"] <= 12
+
+
+def test_without_the_kernel_the_same_bytes_come_with_a_note(
+    octra: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    octra("fhe", "encrypt", "--key", "alice.public", "--type", "u2", "3", "1", "--out", "in.ct")
+    words = ("fhe", "run", "both.oct", "--eval", "alice.eval", "a=in.ct[0]", "b=in.ct[1]", "--out")
+    assert octra(*words, "fast.ct")[0] == 0
+    monkeypatch.setenv("OCTRA_NO_KERNEL", "1")
+    backend._checked.cache_clear()
+    try:
+        code, out, err = octra(*words, "slow.ct")
+        assert code == 0
+        assert "backend numpy" in out
+        assert "note: NumPy computes" in err
+        assert "switched off by OCTRA_NO_KERNEL" in err
+    finally:
+        backend._checked.cache_clear()
+    assert (place / "slow.ct").read_bytes() == (place / "fast.ct").read_bytes()
+
+
+def test_bench_measures_every_batch_that_was_asked_for(octra: Run) -> None:
+    code, out, _ = octra("fhe", "bench", "--set", "TEST", "--batch", "1,4", "--threads", "2", "--json")
+    data = json.loads(out)["data"]
+    assert (code, [row["batch"] for row in data["gates"]]) == (0, [1, 4])
+    assert all(row["gates_per_second"] > 0 for row in data["gates"])
+    assert {"seconds_keygen", "ms_encrypt", "ms_decrypt", "ms_pack"} <= data.keys()
+
+
+def test_a_key_is_never_overwritten_by_a_ciphertext(octra: Run, place: Path) -> None:
+    before = (place / "alice.eval").read_bytes()
+    code, _, err = octra("fhe", "encrypt", "--key", "alice.public", "1", "--out", "alice.eval")
+    assert (code, (place / "alice.eval").read_bytes()) == (2, before)
+    assert "no ciphertext; nothing was written" in err
+
+
+def test_a_key_of_another_id_is_told_before_the_passphrase_is_asked_for(octra: Run, place: Path) -> None:
+    other = SecretKey.generate(params.S, bytes(32))
+    words = encrypt_words(PublicKey.generate(other, bytes(32)), [("u8", 1)], bytes([1]) * 32)
+    (place / "other.ct").write_bytes(words.encode())
+    code, _, err = octra("fhe", "decrypt", "--key", "alice.secret", "other.ct", passphrase="no such file")
+    assert code == 2
+    assert "OCT-8010" in err
+
+
+@pytest.mark.long
+def test_a_ray_cluster_runs_a_circuit(octra: Run) -> None:
+    pytest.importorskip("ray")
+    words = ("fhe", "run", "both.oct", "--eval", "alice.eval", "a=3", "b=2", "--secret", "alice.secret")
+    code, out, _ = octra(*words, "--ray", "local", "--json")
+    data = json.loads(out)["data"]
+    assert (code, data["values"][0]["value"]) == (0, 2)
+    assert data["backend"].startswith("ray, 1 worker")
