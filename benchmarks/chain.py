@@ -167,8 +167,8 @@ async def offer(clients: Sequence[Client], made: Sequence[tuple[int, bytes]], ra
     await asyncio.gather(*tasks)
 
 
-async def probe(clients: Sequence[Client], load: Load, count: int) -> dict[str, float]:
-    """Seconds from submitting at one seat to certification seen at another, one transfer at a time."""
+async def probe(clients: Sequence[Client], load: Load, count: int) -> dict[str, float | None]:
+    """Seconds from submitting at one seat to certification seen at another, one transfer at a time; None: over 25."""
     waits = []
     for _ in range(count):
         node, tx_id, text = load.transfer()
@@ -178,7 +178,8 @@ async def probe(clients: Sequence[Client], load: Load, count: int) -> dict[str, 
         waits.append(time.monotonic() - started if found["status"] == "ok" else float("inf"))
         await asyncio.sleep(PROBE_PAUSE_S)
     waits.sort()
-    return {f"p{part}": round(waits[min(count - 1, count * part // 100)], 3) for part in (50, 90, 99)}
+    found = {f"p{part}": waits[min(count - 1, count * part // 100)] for part in (50, 90, 99)}
+    return {name: round(wait, 3) if wait < float("inf") else None for name, wait in found.items()}
 
 
 @dataclass
@@ -337,11 +338,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows for people."""
     lines = ["nodes transport  tx/s  CPU-us/tx  cores  rounds/s  idle p50  half p50  p99    PSS MiB  start s"]
     for row in rows:
-        idle, half = row["finality_idle_s"], row["finality_half_load_s"] or {"p50": 0, "p99": 0}
+        idle, half = row["finality_idle_s"], row["finality_half_load_s"]
+        waits = [idle.get("p50"), half.get("p50"), half.get("p99")]
+        idle_p50, half_p50, half_p99 = ("-" if wait is None else f"{wait:.2f}" for wait in waits)
         lines.append(
             f"{row['nodes']:>5} {row['transport']:<9} {row['committed_per_s']:>6.0f} {row['cpu_us_per_transaction']:>9}"
-            f" {row['cores_used']:>7.2f} {row['rounds_per_s']:>8.2f} {idle['p50']:>9.2f} {half['p50']:>9.2f}"
-            f" {half['p99']:>6.2f} {row['pss_mib']:>8} {row['ready_s']:>7.1f}"
+            f" {row['cores_used']:>7.2f} {row['rounds_per_s']:>8.2f} {idle_p50:>9} {half_p50:>9}"
+            f" {half_p99:>6} {row['pss_mib']:>8} {row['ready_s']:>7.1f}"
         )
         split = sorted(row["split_us"].items(), key=lambda item: -item[1])
         lines.append("      us: " + ", ".join(f"{name} {us}" for name, us in split if us))
