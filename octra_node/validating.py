@@ -62,14 +62,14 @@ class Votes:
 
     def take(self, view: StateView, body: CheckpointBody, node: bytes, signature: bytes) -> Checkpoint | None:
         """Keep a valid part of a close that we know; the checkpoint in the moment in which it is complete."""
-        parts = self._parts.setdefault(body.epoch, {})
+        parts = self._parts.get(body.epoch, {})
         state, signers = epochs.epoch_of(view), _signers(view)
         signer = next((one for one in signers if one.node == node), None)
         if state is None or signer is None or node in parts or body.epoch < state.signed_epoch:
             return None
         if self.body_at(view, body.epoch + 1) != body or not verify_part(signer, body, signature):
             return None
-        parts[node] = signature
+        self._parts.setdefault(body.epoch, {})[node] = signature
         for old in [epoch for epoch in self._parts if epoch < body.epoch - EPOCHS_KEPT]:
             del self._parts[old]
         return self.complete(view, body)

@@ -86,7 +86,7 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
         case BeaconSharesRejected(authors):
             effects += state.closing.rejected(authors)
         case LaterEpochSeen(peer):
-            state.sync.later_epoch_seen(peer)
+            state.sync.later_epoch_seen(peer, state.now_ms or 0)
         case EpochOpened():
             return _next_epoch(state, event), ()
         case Executed():

@@ -53,8 +53,10 @@ class Sync:
         """A round that an honest seat has reached: f liars cannot raise it."""
         return sorted(self._seen, reverse=True)[faults]
 
-    def later_epoch_seen(self, peer: NodeId) -> None:
-        """This peer has left our epoch: he holds all that we need to leave it, too."""
+    def later_epoch_seen(self, peer: NodeId, now_ms: int) -> None:
+        """This peer has left our epoch, so he holds all that we need for it. We may be about to leave by ourselves."""
+        if not self._ahead:
+            self._ahead_due_ms = now_ms + limits.BEHIND_MS
         if len(self._ahead) < limits.BEHIND_PEERS:
             self._ahead[peer] = None
 

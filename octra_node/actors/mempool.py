@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ class MempoolActor:
         """Bring back own batches that no block has executed: their transactions were acknowledged."""
         self._context, self._ordering = context, context.ref(ActorCode.ORDERING)
         self._epoch = clock_of(self._stores.state).epoch
+        if self._seating.epoch:  # the end of the last epoch may have caught batches that were acknowledged
+            for id, _ in self._stores.blocks.batches(self._seating.epoch - 1):
+                self._readmit(id)
         if self._seating.author is None:
             return
         for id, data in self._stores.blocks.batches(self._seating.epoch):
@@ -100,6 +104,7 @@ class MempoolActor:
                 continue
             self._own[id] = _OwnBatch(ids)
             await self._ordering.tell_all([OwnBatchReady(id, len(items), len(data))])
+        self._schedule()
         if self._own:
             context.log.info("own batches without a block are offered again", count=len(self._own))
 
@@ -183,8 +188,9 @@ class MempoolActor:
 
     def _seats_changed(self) -> None:
         """Another committee orders: what the last one has not executed waits for this one."""
-        for own in self._own.values():
+        for id, own in self._own.items():
             self.pool.put_back(own.ids)
+            self._readmit(id)
         self._own.clear()
         self._asked.clear()
         self._sequence = 0
@@ -196,6 +202,15 @@ class MempoolActor:
         for message, tx_id in self._waiting:
             message.reply(tx_id)
         self._waiting = []
+
+    def _readmit(self, batch: bytes) -> None:
+        """Transactions of a batch whose committee is gone come back to the pool, as far as no block has them."""
+        data = self._stores.blocks.batch(batch)
+        items = [] if data is None else [bytes(item) for item in split_transactions(decode(data, BatchBytes))]
+        fresh = [item for item in items if not self._is_known(decode_item(item).id)]
+        for transaction in admit_each(fresh, self._facts.params.static_rules(self._epoch)):
+            with contextlib.suppress(InvalidInput):
+                self._add(transaction)
 
     def _forward(self, items: Sequence[bytes]) -> None:
         """A node without a seat hands what it admitted to the seat that the sender's route names, or the next."""

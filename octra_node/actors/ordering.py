@@ -75,6 +75,7 @@ class OrderingActor:
         self._held: list[tuple[bytes, NodeId]] = []
         self._state: core.DagState
         self._boundaries_seen = 0
+        self._silent = False
         self._snapshot_height = 0
         self._queue: deque[events.Event] = deque()
 
@@ -311,7 +312,11 @@ class OrderingActor:
         self._stores.writes.submit(rows, durable=False)
         seating.open(record, state)
         resume = self._stores.signed.next_round(record.id) - 1
-        self._queue.append(events.EpochOpened(seating.committee, seating.author, seating.params, resume))
+        # The ledger has told of the boundaries before this one. Without its sign log a node is silent until the second.
+        self._silent = self._silent and self._boundaries_seen < 1
+        seat = None if self._silent else seating.author
+        self._board.observing = self._silent and seating.author is not None
+        self._queue.append(events.EpochOpened(seating.committee, seat, seating.params, resume))
         self._queue.append(events.Executed(header.height, header.block_id, header.state_root))
         for _, frame in blocks.all_vertices(record.epoch):  # after a restart the epoch may have begun already
             self._queue.append(events.VertexReceived(decode_vertex(frame), None))
@@ -319,7 +324,7 @@ class OrderingActor:
         await self._mempool.tell_all([SeatsChanged()])
         self._context.ref(ActorCode.ORDERING).tell(HeldVertices())
         seats = len(seating.committee.seats)
-        self._context.log.info("epoch opened", epoch=record.epoch, seats=seats, seat=seating.author)
+        self._context.log.info("epoch opened", epoch=record.epoch, seats=seats, seat=seat)
 
     def _is_current(self, batch: bytes) -> bool:
         return not self._seating.drawn or self._stores.blocks.batch_epoch(batch) == self._seating.epoch
@@ -334,6 +339,7 @@ class OrderingActor:
         author = self._seating.author
         if author is not None and not allowed:
             self._context.log.warning("the sign log is gone: observing until the second epoch boundary")
+        self._silent = not allowed
         self._board.observing = author is not None and not allowed
         seat = author if allowed else None
         resume = signed.next_round(self._seating.committee.anchor) - 1
@@ -364,7 +370,7 @@ class OrderingActor:
         observing = self._board.observing
         self._boundaries_seen += epoch > self._epoch
         self._epoch = max(epoch, self._epoch)
-        if observing and self._boundaries_seen >= 2:
+        if observing and not self._seating.drawn and self._boundaries_seen >= 2:
             await self._rebuild()
 
     # --- small things ---
