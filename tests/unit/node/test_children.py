@@ -1,0 +1,34 @@
+"""Nodes forked by the launcher, as their starter sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from octra.node.children import Launcher, NodeFailed
+
+
+def test_a_node_that_cannot_start_ends_with_its_exit_code_and_says_why_in_its_log(tmp_path: Path) -> None:
+    launcher = Launcher.open(tmp_path, "tls", tmp_path / "launcher.log")
+    try:
+        log = tmp_path / "node.log"
+        node = launcher.start(tmp_path / "nobody", log)
+        assert node.wait(60) > 0
+        assert node.poll() == node.returncode
+        assert "no node lives in" in log.read_text()
+        again = launcher.start(tmp_path / "nobody", log)
+        assert again.pid != node.pid
+        assert again.wait(60) == node.returncode
+    finally:
+        launcher.close()
+    assert launcher.process.returncode == 0
+
+
+def test_a_launcher_that_cannot_run_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    launcher = Launcher.open(tmp_path, "pigeons", tmp_path / "launcher.log")
+    try:
+        with pytest.raises(NodeFailed, match="pigeons"):
+            launcher.start(tmp_path, tmp_path / "node.log")
+    finally:
+        launcher.close()
