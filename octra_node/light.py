@@ -9,31 +9,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from octra import __version__
 from octra.circles.gateway import SiteView
 from octra.codec import decode, encode
 from octra.consensus.certificate import BlockHeader, Certificate
 from octra.consensus.checkpoint import Checkpoint
+from octra.consensus.errors import InvalidProof
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import keys as state_keys
 from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ledger.receipts import Receipt
 from octra.consensus.ledger.records import Account
-from octra.consensus.light import StateProof, Trusted, follow, verify_block, verify_state
+from octra.consensus.light import (
+    BlockProof,
+    Link,
+    Trusted,
+    follow_all,
+    verify_block,
+    verify_state,
+    verify_transaction,
+)
 from octra.consensus.ports import Argument, CallOutcome
-from octra.consensus.statetree import TreeProof
-from octra.errors import InvalidInput, Malformed, Unavailable
-from octra.node import logs
+from octra.errors import InvalidInput, Unavailable
+from octra.node import logs, proof_file
 from octra.node.actors.ref import ActorCode, Context
 from octra.node.actors.supervisor import Supervisor
 from octra.node.chain import registered_of
 from octra.node.clock import LoopClock
 from octra.node.gate import Gate
 from octra.node.p2p.address import print_node_id
-from octra.node.p2p.messages import LatestAnswer, ProofAnswer, ProofRequest, SyncMessage
+from octra.node.p2p.messages import LatestAnswer, ProofRequest, SyncMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
 from octra.node.p2p.short import Incoming
@@ -41,11 +51,13 @@ from octra.node.parts import Facts
 from octra.node.rpc.errors import NotOffered
 from octra.node.rpc.facts import Fate, Level, NetworkFacts, NodeFacts, StatusFacts
 from octra.node.rpc.reading import StoredView
-from octra.primitives import NodeId
+from octra.primitives import NodeId, print_address
+
+T = TypeVar("T")
 
 POLL_MS = 1_000
 ASK_MS = 5_000
-CHECKPOINT_FILE = "checkpoint.bin"
+LINKS_FILE = "links.bin"
 
 
 class ProofRefused(InvalidInput):
@@ -73,7 +85,16 @@ class VerifiedAccount:
 
     account: Account | None
     header: BlockHeader
-    signers: int  # seats whose signatures were checked
+    signers: int  # seats or validators whose signatures were checked
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTransaction:
+    """The receipt of a transaction with the block that proves it: its own, or a later one."""
+
+    receipt: Receipt
+    header: BlockHeader
+    signers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +107,17 @@ class LightActor:
 
     def __init__(self, facts: Facts, router: Router) -> None:
         self._facts, self._router = facts, router
-        self.trusted = Trusted(facts.genesis.chain_id, facts.committee, registered_of(facts.genesis))
+        self.founding = Trusted(facts.genesis.chain_id, facts.committee, registered_of(facts.genesis))
+        self.trusted = self.founding
         self.head: BlockHeader | None = None
         self.refused = 0
 
     async def start(self, context: Context) -> None:
         """Go on from the newest checkpoint that was followed before."""
         self._context = context
-        path = self._facts.directory / CHECKPOINT_FILE
+        path = self._facts.directory / LINKS_FILE
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            self._follow(path.read_bytes(), save=False)
+            self.trusted = follow_all(self.founding, decode(path.read_bytes(), tuple[Link, ...], "links"))
         self._poll()
 
     async def stop(self, deadline_ms: int) -> None:
@@ -113,30 +135,35 @@ class LightActor:
     async def _ask_all(self) -> None:
         for peer in full_nodes(self._router):
             try:
-                body = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
-                self._take(decode(body, LatestAnswer))
+                await self._take(peer)
             except Unavailable:
                 continue
             except InvalidInput as error:
                 self.refused += 1
                 self._context.log.warning("a peer's answer was refused", peer=peer.hex()[:8], reason=str(error))
 
-    def _take(self, answer: LatestAnswer) -> None:
-        header = decode(answer.header, BlockHeader)
+    async def _take(self, peer: NodeId) -> None:
+        """What one peer says is newest: first trust, then the head."""
+        body = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
+        answer = decode(body, LatestAnswer)
+        if answer.checkpoint and decode(answer.checkpoint, Checkpoint).body.height > self.trusted.height:
+            self._follow(await ask_proof(self._router, peer, "checkpoint", ""))
+        header, certificate = decode(answer.header, BlockHeader), decode(answer.certificate, Certificate)
+        if self._facts.genesis.drawn and certificate.anchor != self.trusted.committee.anchor:
+            return  # of an epoch whose opening no checkpoint proves yet
         if self.head is None or header.height > self.head.height:
-            verify_block(header, decode(answer.certificate, Certificate), self.trusted)
+            verify_block(header, certificate, self.trusted)
             self.head = header
-        if answer.checkpoint:
-            self._follow(answer.checkpoint, save=True)
 
-    def _follow(self, data: bytes, *, save: bool) -> None:
-        checkpoint = decode(data, Checkpoint)
-        if checkpoint.body.height <= self.trusted.height:
+    def _follow(self, document: proof_file.Document) -> None:
+        """Move trust to the end of links that start at the genesis, if that is ahead."""
+        links = proof_file.parse_links(document)
+        trusted = follow_all(self.founding, links)
+        if trusted.height <= self.trusted.height:
             return
-        self.trusted = follow(self.trusted, checkpoint, self.trusted.validators)
-        if save:
-            _replace(self._facts.directory / CHECKPOINT_FILE, data)
-            self._context.log.info("checkpoint followed", epoch=checkpoint.body.epoch, height=checkpoint.body.height)
+        self.trusted = trusted
+        _replace(self._facts.directory / LINKS_FILE, encode(links))
+        self._context.log.info("checkpoint followed", epoch=trusted.epoch, height=trusted.height)
 
 
 class LightNode:
@@ -183,36 +210,44 @@ class LightNode:
 
     async def verified_account(self, address: bytes) -> VerifiedAccount:
         """An account proven by a peer and checked here; raises `NobodyAnswers` or `ProofRefused`."""
-        key, refused = state_keys.account(address), None
+        return await self._ask("account", print_address(address), lambda found: self.check_account(address, found))
+
+    async def verified_transaction(self, tx_id: bytes) -> VerifiedTransaction:
+        """A transaction with its receipt, proven by a peer and checked here; raises as `verified_account`."""
+        return await self._ask("transaction", tx_id.hex(), lambda found: self.check_transaction(tx_id, found))
+
+    async def _ask(self, kind: str, name: str, check: Callable[[proof_file.Document], T]) -> T:
+        """The first answer of a linked full node that holds."""
+        refused: InvalidInput | None = None
         for peer in full_nodes(self._router):
             try:
-                latest = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
-                answer = decode(latest, LatestAnswer)
-                header = decode(answer.header, BlockHeader)
-                request = encode(ProofRequest(key, header.height))
-                proof = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.PROVE, request, timeout_ms=ASK_MS)
-                found = decode(proof, ProofAnswer)
-                return self.check_account(address, found.value, answer.header, answer.certificate, found.proof)
+                return check(await ask_proof(self._router, peer, kind, name))
             except Unavailable:
                 continue
             except InvalidInput as error:
                 refused = error
         raise refused or NobodyAnswers()
 
-    def check_account(
-        self, address: bytes, value: bytes | None, header: bytes, certificate: bytes, proof: bytes
-    ) -> VerifiedAccount:
-        """The account that a proof shows, checked from the genesis on; raises `ProofRefused`."""
-        try:
-            signed = decode(certificate, Certificate)
-            state_proof = StateProof(decode(header, BlockHeader), decode(proof, TreeProof), certificate=signed)
-            block = verify_state(state_keys.account(address), value, state_proof, self._actor.trusted)
-            account = None if value is None else decode(value, Account)
-        except Malformed as error:
-            raise ProofRefused(str(error)) from error
-        except InvalidInput as error:
-            raise ProofRefused(str(error)) from error
-        return VerifiedAccount(account, block, len(signed.headers))
+    def check_account(self, address: bytes, document: proof_file.Document) -> VerifiedAccount:
+        """The account that a proof document shows, checked from the genesis on; raises `ProofRefused`."""
+        with _refusing():
+            proof = proof_file.parse_state(document)
+            if proof.key != state_keys.account(address):
+                raise InvalidProof("it is of another account")
+            header = verify_state(proof, self._start(proof.block))
+            account = None if proof.value is None else decode(proof.value, Account)
+            return VerifiedAccount(account, header, _signers(proof.block))
+
+    def check_transaction(self, tx_id: bytes, document: proof_file.Document) -> VerifiedTransaction:
+        """The transaction that a proof document shows, checked from the genesis on; raises `ProofRefused`."""
+        with _refusing():
+            proof = proof_file.parse_transaction(document)
+            header = verify_transaction(tx_id, proof, self._start(proof.block))
+            return VerifiedTransaction(proof.receipt, header, _signers(proof.block))
+
+    def _start(self, block: BlockProof) -> Trusted:
+        """Links start at the genesis; without any, the committee is the one trusted now."""
+        return self._actor.founding if block.links else self._actor.trusted
 
     @property
     def trusted(self) -> Trusted:
@@ -269,6 +304,30 @@ def full_nodes(router: Router) -> Iterator[NodeId]:
     for node_id, peer in tuple(router.peers().items()):
         if peer.hello.role.name != "LIGHT":
             yield node_id
+
+
+async def ask_proof(router: Router, peer: NodeId, kind: str, name: str) -> proof_file.Document:
+    """A peer's proof document, not checked; raises `Unavailable` or `Malformed`."""
+    request = encode(ProofRequest(kind, name))
+    body = await router.ask(peer, ActorCode.SYNC, SyncMessage.PROVE, request, timeout_ms=ASK_MS)
+    return proof_file.read(body)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever a proof lacks is `ProofRefused`, with the reason."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise ProofRefused(str(error)) from error
+
+
+def _signers(block: BlockProof) -> int:
+    """Whose signatures prove the block; called once they are verified."""
+    if block.certificate is not None:
+        return len(block.certificate.headers)
+    assert block.checkpoint is not None
+    return int.from_bytes(block.checkpoint.signers, "little").bit_count()
 
 
 async def run_light(facts: Facts, stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 
 from octra.codec import decode, encode
@@ -17,24 +18,21 @@ from octra.consensus.checkpoint import (
     sign_checkpoint,
     verify_part,
 )
+from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import ops
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import OctraError
+from octra.node import links
 from octra.node.actors.messages import Committed, EpochBegan, Submit
 from octra.node.actors.ref import ActorCode, Context, PeerTimeout, RefusalCode, Refused
 from octra.node.chain import genesis_record, registered_of, sign_node_op
-from octra.node.p2p.messages import (
-    CheckpointVote,
-    LatestAnswer,
-    ProofAnswer,
-    ProofRequest,
-    SyncMessage,
-    ValidatorVote,
-)
+from octra.node.p2p.messages import CheckpointVote, LatestAnswer, ProofRequest, SyncMessage, ValidatorVote
 from octra.node.p2p.short import Incoming
 from octra.node.p2p.transport import Lane
 from octra.node.parts import Parts
+from octra.node.rpc import proofs
+from octra.node.rpc.reading import StoredView
 from octra.node.validating import CoinDuties, Votes
 from octra.storage.blocks import CertificateKind
 from octra.storage.kv import Batch
@@ -188,6 +186,7 @@ class SyncActor:
         rows = Batch()
         data = encode(checkpoint)
         self._stores.blocks.put_certificate(rows, CertificateKind.CHECKPOINT, body.epoch, body.height, data)
+        links.keep(rows, self._stores.blocks, self._stores.state, checkpoint)
         self._stores.writes.submit(rows, durable=False)
         self._board.checkpointed = max(self._board.checkpointed, body.height)
         self._board.notify()
@@ -226,8 +225,23 @@ class SyncActor:
 
     def _prove(self, message: Incoming) -> None:
         request = decode(message.body, ProofRequest)
-        proven = self._stores.state.prove(request.key, request.height)
-        message.reply(encode(ProofAnswer(proven.value, encode(proven.proof))))
+        with self._stores.kv.view() as rows:
+            view = StoredView(rows, certified=self._board.certified, checkpointed=self._board.checkpointed)
+            try:
+                found = proofs.document(self, view, request.kind, request.name)
+            except OctraError as error:
+                message.refuse(RefusalCode.NOT_FOUND, str(error))
+            else:
+                message.reply(json.dumps(found).encode())
+
+    @property
+    def genesis(self) -> Genesis:
+        """For proofs."""
+        return self._facts.genesis
+
+    def certificate(self, height: int) -> bytes | None:
+        """For proofs: the certificate of exactly that height, if this node saw one."""
+        return self._stores.blocks.certificate(CertificateKind.CERTIFICATE, 0, height)
 
     async def _submit(self, message: Incoming) -> None:
         """A light node's transaction goes the way of every other."""

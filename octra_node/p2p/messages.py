@@ -35,7 +35,7 @@ class SyncMessage(IntEnum):
 
     CHECKPOINT_VOTE = 2  # tell: CheckpointVote
     LATEST = 3  # ask: empty -> LatestAnswer
-    PROVE = 4  # ask: ProofRequest -> ProofAnswer
+    PROVE = 4  # ask: ProofRequest -> a proof document in JSON (docs/spec/proofs.md)
     SUBMIT = 5  # ask: wire bytes of a transaction -> its id
     VALIDATOR_VOTE = 6  # tell: ValidatorVote, where committees are drawn
 
@@ -105,14 +105,7 @@ class LatestAnswer(Struct, frozen=True, array_like=True):
 
 
 class ProofRequest(Struct, frozen=True, array_like=True):
-    """Prove the value of a state key at a height."""
+    """Prove a thing by its kind and printed name."""
 
-    key: bytes
-    height: int
-
-
-class ProofAnswer(Struct, frozen=True, array_like=True):
-    """The value (None: absent) with the path to the state root of that height."""
-
-    value: bytes | None
-    proof: bytes
+    kind: str
+    name: str

@@ -1,28 +1,43 @@
-"""JSON-RPC methods of a light node: accounts it has verified itself, and the checking of proofs that others bring."""
+"""JSON-RPC methods of a light node: facts it has verified itself, and the checking of proofs that others bring."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
 from octra.consensus.certificate import BlockHeader
+from octra.consensus.ledger.receipts import Receipt
 from octra.consensus.ledger.records import Account
 from octra.consensus.light import Trusted
+from octra.node.proof_file import Document
+from octra.node.rpc import service
 from octra.node.rpc.errors import NotOffered
 from octra.node.rpc.jsonrpc import Parameters
 from octra.node.rpc.limits import PRICE_PROOF
-from octra.node.rpc.methods import Context, base64_of, table
+from octra.node.rpc.methods import Context, table
 from octra.primitives import parse_address
 
 
 class Verified(Protocol):
-    """An account with the block that proves it."""
+    """A fact with the block that proves it."""
 
-    @property
-    def account(self) -> Account | None: ...
     @property
     def header(self) -> BlockHeader: ...
     @property
     def signers(self) -> int: ...
+
+
+class VerifiedAccount(Verified, Protocol):
+    """An account, or its absence."""
+
+    @property
+    def account(self) -> Account | None: ...
+
+
+class VerifiedTransaction(Verified, Protocol):
+    """A transaction that was executed."""
+
+    @property
+    def receipt(self) -> Receipt: ...
 
 
 @runtime_checkable
@@ -33,10 +48,10 @@ class Verifier(Protocol):
     def trusted(self) -> Trusted: ...
     @property
     def head(self) -> BlockHeader | None: ...
-    async def verified_account(self, address: bytes) -> Verified: ...
-    def check_account(
-        self, address: bytes, value: bytes | None, header: bytes, certificate: bytes, proof: bytes
-    ) -> Verified: ...
+    async def verified_account(self, address: bytes) -> VerifiedAccount: ...
+    async def verified_transaction(self, tx_id: bytes) -> VerifiedTransaction: ...
+    def check_account(self, address: bytes, document: Document) -> VerifiedAccount: ...
+    def check_transaction(self, tx_id: bytes, document: Document) -> VerifiedTransaction: ...
 
 
 @table.method("octra_lightStatus", "", "What a light node has verified so far")
@@ -57,19 +72,17 @@ async def _account(context: Context, p: Parameters) -> object:
     return _found(p.text(0), await _verifier(context).verified_account(parse_address(p.text(0))))
 
 
-@table.method(
-    "octra_lightVerify", "address, value|null, header, certificate, proof", "Check an account's proof", PRICE_PROOF
-)
+@table.method("octra_lightTransaction", "tx_id", "A transaction, proven by a peer and verified here", PRICE_PROOF)
+async def _transaction(context: Context, p: Parameters) -> object:
+    return _executed(await _verifier(context).verified_transaction(service.parse_id(p.text(0))))
+
+
+@table.method("octra_lightVerify", "address or tx_id, proof document", "Check what octra_proof gave", PRICE_PROOF)
 async def _verify(context: Context, p: Parameters) -> object:
-    value = p.value(1, str | None, "base64 or null")  # type: ignore[arg-type]  # a union is a type to msgspec
-    checked = _verifier(context).check_account(
-        parse_address(p.text(0)),
-        None if value is None else base64_of(p, 1),
-        base64_of(p, 2),
-        base64_of(p, 3),
-        base64_of(p, 4),
-    )
-    return _found(p.text(0), checked)
+    name, document = p.text(0), p.value(1, dict[str, object], "a proof document")
+    if document.get("kind") == "transaction":
+        return _executed(_verifier(context).check_transaction(service.parse_id(name), document))
+    return _found(name, _verifier(context).check_account(parse_address(name), document))
 
 
 def _verifier(context: Context) -> Verifier:
@@ -78,14 +91,34 @@ def _verifier(context: Context) -> Verifier:
     return context.facade
 
 
-def _found(address: str, verified: Verified) -> dict[str, object]:
-    account, header = verified.account, verified.header
+def _found(address: str, verified: VerifiedAccount) -> dict[str, object]:
+    account = verified.account
     return {
+        "kind": "account",
         "address": address,
-        "verified": True,
         "exists": account is not None,
         "balance_units": str(account.balance if account else 0),
         "nonce": account.nonce if account else 0,
+    } | _proven(verified)
+
+
+def _executed(verified: VerifiedTransaction) -> dict[str, object]:
+    receipt = verified.receipt
+    return {
+        "kind": "transaction",
+        "id": receipt.tx.hex(),
+        "status": receipt.status,
+        "code": receipt.code,
+        "fee_units": str(receipt.fee_charged),
+        "executed_height": receipt.height,
+        "index": receipt.index,
+    } | _proven(verified)
+
+
+def _proven(verified: Verified) -> dict[str, object]:
+    header = verified.header
+    return {
+        "verified": True,
         "height": header.height,
         "block_id": header.block_id.hex(),
         "state_root": header.state_root.hex(),

@@ -17,7 +17,7 @@ from octra.circles.frame import decode_response
 from octra.circles.identity import parse_circle
 from octra.consensus.ports import Argument
 from octra.errors import OctraError
-from octra.node.rpc import jsonrpc, present, service
+from octra.node.rpc import jsonrpc, present, proofs, service
 from octra.node.rpc.errors import AnswerTooLarge, BadRequest, NotOffered
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.facts import Level
@@ -233,14 +233,10 @@ async def _get_block(context: Context, p: Parameters) -> object:
     return present.block(facts) | {"items": [present.transaction(facts) for facts in transactions]}
 
 
-@table.method("octra_proof", "kind, id, height?", "A state value with its proof, header and certificate", PRICE_PROOF)
+@table.method("octra_proof", "kind, id, height?", "A proof document of a fact", PRICE_PROOF)
 async def _proof(context: Context, p: Parameters) -> object:
-    kind, name = p.text(0), p.text(1)
-    if kind == "transaction":
-        tx_id = service.parse_id(name)
-        return present.inclusion_proof(service.prove_transaction(context.facade, context.view, tx_id))
     height = p.integer(2) if len(p) > 2 else None
-    return present.state_proof(service.prove(context.facade, context.view, kind, name, height))
+    return proofs.document(context.facade, context.view, p.text(0), p.text(1, ""), height)
 
 
 @table.method("octra_state", "base64 key", "One raw value of the global state")

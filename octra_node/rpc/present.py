@@ -23,7 +23,7 @@ from octra.consensus.ledger.records import (
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.facts import AccountFacts, CircleFacts, EpochFacts, HeightFacts, NetworkFacts, TransactionFacts
 from octra.node.rpc.reading import StoredView
-from octra.node.rpc.service import InclusionProof, Simulation, StateProof, encoded_proof
+from octra.node.rpc.service import Simulation
 from octra.primitives import print_address, print_amount
 
 Json = dict[str, object]
@@ -399,34 +399,6 @@ def circle(facts: CircleFacts) -> Json:
         "callable": facts.callable,
         "methods": dict(facts.methods),
         "label": facts.label,
-    }
-
-
-def state_proof(proof: StateProof) -> Json:
-    """A state proof; the encoded parts are what a verifier wants."""
-    return {
-        "kind": proof.kind,
-        "key": b64(proof.key),
-        "value": None if proof.value is None else b64(proof.value),
-        "height": proof.height,
-        "state_root": proof.state_root.hex(),
-        "proof": b64(encoded_proof(proof.proof)),
-        "header": None if proof.header is None else b64(proof.header),
-        "certificate": None if proof.certificate is None else b64(proof.certificate),
-        "checkpoint": None if proof.checkpoint is None else b64(proof.checkpoint),
-    }
-
-
-def inclusion_proof(proof: InclusionProof) -> Json:
-    """A transaction's path to its block."""
-    return {
-        "kind": "transaction",
-        "height": proof.height,
-        "index": proof.index,
-        "count": proof.count,
-        "path": [b64(node) for node in proof.path],
-        "header": b64(proof.header),
-        "certificate": None if proof.certificate is None else b64(proof.certificate),
     }
 
 

@@ -30,7 +30,7 @@ from octra.errors import InvalidInput
 from octra.node.rpc.facts import CircleFacts, EpochFacts, Fate, HeightFacts, Level, TransactionFacts
 from octra.primitives import address_of
 from octra.storage.blocks import BlockReader, CertificateKind, CommitRow, TxPlace
-from octra.storage.kv import Family, ReadView
+from octra.storage.kv import Family, ReadView, u64
 from octra.storage.state import Proven, StateReader
 from octra.storage.tree.path import GLOBAL_TREE
 
@@ -118,9 +118,14 @@ class StoredView:
                 found.append(self._executed(unchecked, receipt))
         return found
 
-    def receipt_ids(self, height: int) -> list[bytes]:
-        """Ids of everything that a height executed, in receipt order: the leaves of its transaction root."""
-        return [decode(data, Receipt).tx for _, data in self.blocks.receipts(height)]
+    def receipts(self, height: int) -> list[Receipt]:
+        """The receipts of everything that a height executed, in order: their ids are under its transaction root."""
+        return [decode(data, Receipt) for _, data in self.blocks.receipts(height)]
+
+    def settlements(self, height: int) -> list[Settlement]:
+        """The settlements of a height: with its receipts they are under its receipts root."""
+        data = self._rows.get(Family.SETTLEMENT, u64(height))
+        return [] if data is None else decode(data, list[Settlement])
 
     # --- transactions ---
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from octra import catalogue
 from octra.circles.identity import parse_circle
 from octra.errors import OctraError
-from octra.node.rpc import present, service
+from octra.node.rpc import present, proofs, service
 from octra.node.rpc.errors import BadRequest, NotOffered
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.limits import PAGE_DEFAULT, PAGE_MAX
@@ -172,10 +172,8 @@ def _job(_: NodeFacade, view: StoredView, request: Request) -> object:
 
 def _proof(facade: NodeFacade, view: StoredView, request: Request) -> object:
     kind, name = request.path_params["kind"], request.path_params["id"]
-    if kind == "transaction":
-        return present.inclusion_proof(service.prove_transaction(facade, view, service.parse_id(name)))
     height = request.query_params.get("height")
-    return present.state_proof(service.prove(facade, view, kind, name, None if height is None else number_of(height)))
+    return proofs.document(facade, view, kind, name, None if height is None else number_of(height))
 
 
 def _circles(_: NodeFacade, view: StoredView, request: Request) -> object:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from octra.circles.identity import parse_circle
-from octra.codec import encode
-from octra.consensus.ledger import fees, keys, ops
+from octra.consensus.ledger import fees, ops
 from octra.consensus.ledger.accounts import check_nonce
 from octra.consensus.ledger.errors import InsufficientBalance
 from octra.consensus.ledger.legacy import LegacyText
@@ -20,15 +18,11 @@ from octra.consensus.ledger.transactions import (
     decode_body,
     decode_item,
 )
-from octra.consensus.statetree import TreeProof
-from octra.crypto.hash import merkle_path
 from octra.errors import InvalidInput
 from octra.node.rpc.errors import BadRequest, NoNetworkKey, NotFound, UnknownAccount
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.facts import AccountFacts, CircleFacts, EpochFacts, HeightFacts, Level, TransactionFacts
 from octra.node.rpc.reading import StoredView, transaction_facts
-from octra.primitives import parse_address
-from octra.storage.blocks import CertificateKind
 
 WAIT_S_MAX: Final = 25  # below the 30 s that a request may take
 HISTORY_MAX: Final = 10_000  # rows that paging by offset may walk over
@@ -265,92 +259,6 @@ def minimum_fee(facade: NodeFacade, op_type: str) -> int:
             return fees.base_fee(ops.Encrypt(1)) + prices.work_units(work.transfer)
         case _:
             return _LEGACY_FEES.get(op_type, _LEGACY_FEES["standard"])
-
-
-# --- proofs ---
-
-
-@dataclass(frozen=True, slots=True)
-class StateProof:
-    """A state value with all that a light node needs to believe it, except the committee that it knows already."""
-
-    kind: str
-    key: bytes
-    value: bytes | None
-    proof: TreeProof
-    height: int
-    state_root: bytes
-    header: bytes | None  # BlockHeader of that height
-    certificate: bytes | None
-    checkpoint: bytes | None  # the newest, if it is for this very height
-
-
-def prove(facade: NodeFacade, view: StoredView, kind: str, name: str, height: int | None = None) -> StateProof:
-    """Prove a part of the state: at a height, or at the newest one for which a certificate is held."""
-    key = state_key(kind, name)
-    held = [h for _, h, _ in view.blocks.latest_certificates(CertificateKind.CERTIFICATE, 8) if h <= view.height]
-    at = height if height is not None else held[0] if held else view.height
-    proven = view.prove(key, at)
-    commit = view.blocks.commit(at)
-    checkpoint = next(
-        (data for _, h, data in view.blocks.latest_certificates(CertificateKind.CHECKPOINT, 8) if h == at), None
-    )
-    return StateProof(
-        kind=kind,
-        key=key,
-        value=proven.value,
-        proof=proven.proof,
-        height=at,
-        state_root=proven.root,
-        header=None if commit is None else commit.header,
-        certificate=facade.certificate(at),
-        checkpoint=checkpoint,
-    )
-
-
-def state_key(kind: str, name: str) -> bytes:
-    """Key of the global state for a kind of thing and its printed name; raises `BadRequest` or the name's own error."""
-    match kind:
-        case "account":
-            return keys.account(parse_address(name))
-        case "private":
-            return keys.private(parse_address(name))
-        case "handle":
-            return keys.handle(parse_id(name))
-        case "circle":
-            return keys.circle(parse_circle(name))
-        case _:
-            raise BadRequest("a proof is of an account, private, handle, circle or transaction")
-
-
-@dataclass(frozen=True, slots=True)
-class InclusionProof:
-    """A transaction's place under the transaction root of its block."""
-
-    height: int
-    index: int
-    count: int
-    path: tuple[bytes, ...]
-    header: bytes
-    certificate: bytes | None
-
-
-def prove_transaction(facade: NodeFacade, view: StoredView, tx_id: bytes) -> InclusionProof:
-    """Prove that a transaction was executed; raises `NotFound`."""
-    found = view.transaction(tx_id)
-    commit = None if found is None or found.height is None else view.blocks.commit(found.height)
-    if found is None or found.receipt is None or found.height is None or commit is None:
-        raise NotFound("executed transaction")
-    ids = view.receipt_ids(found.height)
-    path = merkle_path(ids, found.receipt.index)
-    return InclusionProof(
-        found.height, found.receipt.index, len(ids), path, commit.header, facade.certificate(found.height)
-    )
-
-
-def encoded_proof(proof: TreeProof) -> bytes:
-    """A tree proof as bytes for the wire."""
-    return encode(proof)
 
 
 def _highest_used(public: Account) -> int:

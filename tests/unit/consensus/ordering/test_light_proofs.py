@@ -14,19 +14,18 @@ from octra.consensus.checkpoint import (
     sign_checkpoint,
 )
 from octra.consensus.light import (
+    BlockProof,
     StateProof,
-    TransactionProof,
     Trusted,
     follow,
     verify_block,
     verify_block_by_checkpoint,
     verify_state,
-    verify_transaction,
 )
 from octra.consensus.statetree import PRESENT, TreeProof, hash_branch, hash_leaf, path_of, value_hash
 from octra.consensus.vertex import Execution, VertexBody, VertexHeader, seal_vertex
 from octra.crypto import bls
-from octra.crypto.hash import merkle_path, merkle_root
+from octra.crypto.hash import merkle_root
 from octra.errors import InvalidInput
 
 CHAIN = "octra-test"
@@ -71,9 +70,9 @@ def _fields(claim: Claim) -> tuple[int, bytes, bytes]:
     return claim.height, claim.block_id, claim.state_root
 
 
-def _checkpoint(header: BlockHeader, **changes: object) -> Checkpoint:
+def _checkpoint(header: BlockHeader, anchor: bytes = bytes(32), **changes: object) -> Checkpoint:
     body = CheckpointBody(
-        1, CHAIN, 2, header.height, header.block_id, header.state_root, bytes(32), registered_root(VALIDATORS), 4
+        1, CHAIN, 2, header.height, header.block_id, header.state_root, anchor, registered_root(VALIDATORS), 4
     )
     body = replace(body, **changes)
     return assemble_checkpoint(body, VALIDATORS, {index: sign_checkpoint(SECRETS[index], body) for index in range(3)})
@@ -86,26 +85,28 @@ def trusted(keys: RealKeys) -> Trusted:
 
 def test_a_value_is_proven_by_certificate_or_checkpoint(keys: RealKeys, trusted: Trusted) -> None:
     header, (_, path) = _header(), _tree()
-    assert verify_state(KEY, VALUE, StateProof(header, path, _certificate(keys, header)), trusted) == header
-    by_checkpoint = StateProof(header, path, checkpoint=_checkpoint(header))
-    assert verify_state(KEY, VALUE, by_checkpoint, trusted) == header
+    by_certificate = StateProof(BlockProof(header, _certificate(keys, header)), KEY, VALUE, path)
+    assert verify_state(by_certificate, trusted) == header
+    by_checkpoint = StateProof(BlockProof(header, checkpoint=_checkpoint(header)), KEY, VALUE, path)
+    assert verify_state(by_checkpoint, trusted) == header
 
 
 def test_a_wrong_value_key_or_path_is_refused(keys: RealKeys, trusted: Trusted) -> None:
     header, (_, path) = _header(), _tree()
     certificate = _certificate(keys, header)
-    good = StateProof(header, path, certificate)
+    block = BlockProof(header, certificate)
+    good = StateProof(block, KEY, VALUE, path)
     flipped = replace(path, siblings=bytes([path.siblings[0] ^ 1]) + path.siblings[1:])
-    for key, value, proof in (
-        (KEY, b"balance 8", good),
-        (KEY, None, good),
-        (b"\x01bob", VALUE, good),
-        (KEY, VALUE, replace(good, proof=flipped)),
-        (KEY, VALUE, replace(good, certificate=None)),
-        (KEY, VALUE, replace(good, checkpoint=_checkpoint(header))),
+    for proof in (
+        replace(good, value=b"balance 8"),
+        replace(good, value=None),
+        replace(good, key=b"\x01bob"),
+        replace(good, path=flipped),
+        replace(good, block=replace(block, certificate=None)),
+        replace(good, block=replace(block, checkpoint=_checkpoint(header))),
     ):
         with pytest.raises(InvalidInput):
-            verify_state(key, value, proof, trusted)
+            verify_state(proof, trusted)
 
 
 def test_a_header_that_the_signers_did_not_name_is_refused(keys: RealKeys, trusted: Trusted) -> None:
@@ -126,24 +127,16 @@ def test_a_certificate_of_another_committee_is_refused(keys: RealKeys, trusted: 
         verify_block(header, _certificate(RealKeys(5, 4), header), trusted)
 
 
-def test_a_transaction_is_proven_by_its_place(trusted: Trusted) -> None:
-    header = _header()
-    for index, transaction in enumerate(TRANSACTIONS):
-        proof = TransactionProof(index, merkle_path(TRANSACTIONS, index))
-        verify_transaction(transaction, proof, header)
-        with pytest.raises(InvalidInput):
-            verify_transaction(b"other" + bytes(27), proof, header)
-        with pytest.raises(InvalidInput):
-            verify_transaction(transaction, replace(proof, index=(index + 1) % 5), header)
-
-
 def test_trust_moves_forward_only_and_only_to_the_named_set(trusted: Trusted) -> None:
     header = _header()
-    newer = follow(trusted, _checkpoint(header), VALIDATORS)
+    anchor = trusted.committee.anchor
+    newer = follow(trusted, _checkpoint(header, anchor), VALIDATORS)
     assert (newer.epoch, newer.height) == (2, 40)
     with pytest.raises(InvalidInput):
-        follow(newer, _checkpoint(header), VALIDATORS)
+        follow(newer, _checkpoint(header, anchor), VALIDATORS)
     with pytest.raises(InvalidInput):
-        follow(trusted, _checkpoint(header), VALIDATORS[:3])
+        follow(trusted, _checkpoint(header, anchor), VALIDATORS[:3])
     with pytest.raises(InvalidInput):
-        follow(trusted, _checkpoint(header, chain_id="octra-main"), VALIDATORS)
+        follow(trusted, _checkpoint(header, anchor, chain_id="octra-main"), VALIDATORS)
+    with pytest.raises(InvalidInput, match="names another committee"):
+        follow(trusted, _checkpoint(header), VALIDATORS)
