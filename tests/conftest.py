@@ -15,6 +15,7 @@ settings.register_profile(
 settings.load_profile("octra")
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin that reads the groups does so in this same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share a worker, and with it their keys; all that start node processes share one.
 
