@@ -10,6 +10,8 @@ import binascii
 import json
 import sys
 from hashlib import blake2b, sha512
+from itertools import pairwise
+from pathlib import Path
 
 
 class Refused(Exception):
@@ -97,21 +99,24 @@ def struct(value, shape, what):
     tests |= {"b": lambda v: type(v) is bytes, "s": lambda v: type(v) is str, "a": lambda v: type(v) is list}
     tests["o"] = lambda v: v is None or type(v) is list
     need(type(value) is list and len(value) == len(shape), f"{what} has not its {len(shape)} fields")
-    need(all(tests[letter](field) for letter, field in zip(shape, value)), f"{what} has a field of the wrong type")
+    need(
+        all(tests[letter](field) for letter, field in zip(shape, value, strict=True)),
+        f"{what} has a field of the wrong type",
+    )
     return value
 
 
 # --- hashes and trees ---
 
 
-def H(tag, data):
+def H(tag, data):  # noqa: N802 - its name in the specification
     return blake2b(data, digest_size=32, person=tag.encode()).digest()
 
 
 def merkle_root(leaves):
     level = [H("octra.leaf", leaf) for leaf in leaves] or [bytes(32)]
     while len(level) > 1:
-        pairs = [H("octra.node", a + b) for a, b in zip(level[::2], level[1::2])]
+        pairs = [H("octra.node", a + b) for a, b in zip(level[::2], level[1::2], strict=False)]
         level = pairs + level[2 * len(pairs) :]
     return level[0]
 
@@ -135,7 +140,7 @@ def check_tree(root, key, value, encoded):
     kind, bits, siblings, other = struct(encoded, "ubbb", "the tree path")
     path = H("octra.st.key", key)
     reason = "the path does not lead to the state root"
-    need(len(siblings) == 32 * len(bits) and all(a < b for a, b in zip(bits, bits[1:])), reason)
+    need(len(siblings) == 32 * len(bits) and all(a < b for a, b in pairwise(bits)), reason)
     if kind == 2:  # empty tree
         need(value is None and root == bytes(32) and not (bits or siblings or other), reason)
         return
@@ -345,7 +350,9 @@ def follow_all(trust, document):
 def check_state(trust, document):
     header, key = check_block(trust, document), decoded(document, "key")
     if document["kind"] == "account":
-        need(key == b"\x01" + key[1:33] and document.get("address") == print_address(key[1:]), "it is of another account")
+        need(
+            key == b"\x01" + key[1:33] and document.get("address") == print_address(key[1:]), "it is of another account"
+        )
     value = None if document.get("value") is None else decoded(document, "value")
     check_tree(header[9], key, value, part(document, "proof"))
     where = f"at height {header[2]} of {trust.chain_id}"
@@ -412,7 +419,7 @@ def main(arguments):
         print(__doc__)
         return 1
     try:
-        genesis, document = (json.load(open(name, encoding="utf-8")) for name in arguments)
+        genesis, document = (json.loads(Path(name).read_bytes()) for name in arguments)
         print("proven:", verify(genesis, document))
     except (Refused, OSError, ValueError, RecursionError) as error:
         print("refused:", error)
