@@ -34,9 +34,9 @@ PARTS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("ledger", ("/consensus/ledger/", "/actors/ledger", "/node/board.py", "/octra_node/board.py")),
     ("dag", ("/consensus/", "/actors/ordering")),
     ("rpc", ("/rpc/", "/uvicorn/", "/starlette/", "/node/facade.py", "/octra_node/facade.py")),
-    ("network", ("/p2p/", "/libp2p/", "/noise/", "/asyncio/sslproto", "/ssl.py")),
+    ("network", ("/p2p/", "/libp2p/", "/noise/", "/trio/", "/asyncio/sslproto", "/ssl.py")),
     ("actors", ("/actors/",)),
-    ("loop", ("/asyncio/", "/trio/")),
+    ("loop", ("/asyncio/",)),
     ("rest", ("",)),
     (ELSEWHERE, ()),
 )
