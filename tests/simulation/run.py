@@ -2,6 +2,7 @@
 
 run.py --nodes 4 --seeds 1000 --jobs 2      many seeds; exit 1 and the failing seeds if a check fails
 run.py --nodes 7 --seed 123                 one seed, in detail
+run.py --epochs 10                          120 validators, a fifth of them dishonest, drawn committees, churn
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/epochs"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/ledger"))
 
+from epochs.world import large_plan, run_plan
 from ordering.runs import Result, run_seed
 
 
@@ -28,7 +32,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this seed alone and print it")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--real-crypto", action="store_true", help="Ed25519 and BLS instead of hashes (slow)")
+    parser.add_argument("--epochs", type=int, help="instead: so many epochs of a large chain with drawn committees")
     options = parser.parse_args()
+    if options.epochs:
+        return _run_epochs(options.seed or 1, options.epochs)
     if options.seed is not None:
         results = [run_seed(options.seed, size, real_crypto=options.real_crypto) for size in options.nodes]
         for result in results:
@@ -40,6 +47,17 @@ def main() -> int:
         for seed in range(options.first, options.first + options.seeds)
     ]
     return _report(list(_run_all(work, options.jobs)), options.nodes)
+
+
+def _run_epochs(seed: int, epochs: int) -> int:
+    result = run_plan(large_plan(seed, epochs))
+    print(f"{result.epochs} epochs, height {result.height}, {result.deliveries:,} deliveries")
+    print(f"committees of {result.committees}, dishonest seats {result.faulty_seats}, {result.removed} removed")
+    print(f"coins not ready in time {result.kept}; checkpointed up to the close before epoch {result.signed_epoch}")
+    print(f"{result.virtual_ms / 1000:.0f} virtual s, CPU {result.cpu_seconds:.0f} s, trace {result.trace}")
+    for problem in result.problems:
+        print(f"PROBLEM {problem}")
+    return bool(result.problems)
 
 
 def _run_all(work: list[tuple[int, int, bool]], jobs: int) -> list[Result]:

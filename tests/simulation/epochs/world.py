@@ -17,17 +17,20 @@ from epochs.node import EpochNode
 from epochs.shared import SharedCoins, SharedLedger
 from msgspec.structs import replace
 
+from octra.consensus import coin, coin_dealing
 from octra.consensus.committee import OPERATOR_SEATS, Candidate, draw
 from octra.consensus.effects import Propose
 from octra.consensus.epoch import Committee, EpochRules
 from octra.consensus.ledger import epochs, fees, keys, ops
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.coin_holder import AckCoin, CoinDuty, DealCoin
-from octra.consensus.ledger.epoch_records import ValidatorRecord, ValidatorStatus
+from octra.consensus.ledger.coin_rules import dealing_of, progress_of
+from octra.consensus.ledger.epoch_records import ValidatorStatus
 from octra.consensus.ledger.records import Account
 from octra.consensus.ledger.state import load
+from octra.consensus.ledger.validators import all_validators
 from octra.consensus.limits import COMMITTEE_MAX
-from octra.consensus.vertex import Vertex
+from octra.consensus.vertex import Vertex, seal_vertex
 from octra.crypto import bls
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
@@ -56,6 +59,26 @@ class Plan:
     pace_ms: int = 200
 
 
+def large_plan(seed: int, epochs: int = 10) -> Plan:
+    """24 founders, 96 newcomers, 24 dishonest ones among all."""
+    habits = {number: HABITS[number // 5 % len(HABITS)] for number in range(2, 120, 5)}
+    return Plan(
+        seed,
+        founders=24,
+        joiners=96,
+        leavers=2,
+        epochs=epochs,
+        epoch_ms=20_000,  # 24 seats at this pace need some seconds to order what they deal
+        habits=habits,
+        crashes=tuple((number, 4_000 + 900 * number, 9_000 + 900 * number) for number in range(0, 40, 5)),
+        crash_at_edges=4,
+        transfers=60,
+        loss=0.005,
+        joins_per_epoch=40,
+        pace_ms=300,
+    )
+
+
 class EpochWorld:
     """One run's clock and links."""
 
@@ -75,6 +98,7 @@ class EpochWorld:
         self.trace = blake2b(digest_size=16)
         self._parts: dict[bytes, bool] = {}
         self.clients: list[Client] = []
+        self.edge_crashes_left = plan.crash_at_edges
 
     # --- time and links ---
 
@@ -209,7 +233,6 @@ def run_plan(plan: Plan) -> Result:
         node.start()
     for number, at_ms, back_ms in plan.crashes:
         world.at(at_ms, _crash, world, number, back_ms - at_ms)
-    world.edge_crashes = plan.crash_at_edges  # type: ignore[attr-defined]  # counted down by `_crash_at_edge`
     if plan.crash_at_edges:
         world.at(100, _crash_at_edge, world)
     _plan_clients(world)
@@ -230,7 +253,7 @@ def run_plan(plan: Plan) -> Result:
     state = epochs.epoch_of(best.view)
     assert state is not None
     faulty = {node.keys.id for node in world.nodes if not node.honest}
-    rows = [row for row in _validators(best.view) if row.status == ValidatorStatus.REMOVED]
+    rows = [row for row in all_validators(best.view) if row.status == ValidatorStatus.REMOVED]
     return Result(
         problems=tuple(problems),
         trace=world.trace.hexdigest(),
@@ -291,13 +314,12 @@ def _restart(world: EpochWorld, number: int) -> None:
 
 def _crash_at_edge(world: EpochWorld) -> None:
     """Whoever has just decided the last block of an epoch, but does not yet know its end, may die."""
-    left = world.edge_crashes  # type: ignore[attr-defined]
     for node in world.honest:
-        if left and node.running and node.state is not None and node.state.closing.share_wanted:
-            world.edge_crashes = left = left - 1  # type: ignore[attr-defined]
+        if node.running and node.state is not None and node.state.closing.share_wanted:
+            world.edge_crashes_left -= 1
             _crash(world, node.number, world.random.choice((50, 1_500, world.plan.epoch_ms)))
             break
-    if left:
+    if world.edge_crashes_left:
         world.at(40, _crash_at_edge, world)
 
 
@@ -328,21 +350,19 @@ class FaultyNode(EpochNode):
     def broadcast(self, vertex: Vertex) -> None:
         super().broadcast(vertex)
         if self.habit == "twins" and vertex.round % 6 == 3:
-            order = Propose(replace(vertex.header, time_ms=vertex.header.time_ms + 1), vertex.body, 0)
-            twin = super().seal(order)
-            twin = _with_share(twin, vertex, self)
+            header = replace(vertex.header, time_ms=vertex.header.time_ms + 1)
+            share, beacon = vertex.body.coin_share, vertex.body.beacon_share
+            twin = seal_vertex(header, vertex.body, share, self.keys.node.sign, beacon)
             for peer in self.world.audience(self.committee)[::2]:
                 self.world.send(self.number, peer, "receive_vertex", twin, self.number)
 
     def seal(self, order: Propose) -> Vertex:
-        if self.habit == "bad_shares" and self.secret is not None and self.world.random.random() < 0.7:
-            true, self.secret = self.secret, bls.SecretScalar(77)
-            anchor, self.seat = self.seat, self.seat
-            try:
-                return _sealed_with(self, order)
-            finally:
-                self.secret, self.seat = true, anchor
-        return super().seal(order)
+        if self.habit != "bad_shares" or self.world.random.random() < 0.3:
+            return super().seal(order)
+        wrong, anchor = bls.SecretScalar(77), self.committee.anchor
+        share = coin.make_share(wrong, anchor, order.coin_round) if order.coin_round else b""
+        beacon = coin.make_beacon_share(wrong, anchor) if order.beacon else b""
+        return seal_vertex(order.header, order.body, share, self.keys.node.sign, beacon)
 
     def claimed(self, root: bytes) -> bytes:
         return H("sim.lie", root) if self.habit == "wrong_root" else root
@@ -356,34 +376,12 @@ class FaultyNode(EpochNode):
             masked = tuple(bytes(32) if place % 2 else one for place, one in enumerate(op.dealing.masked))
             return replace(op, dealing=replace(op.dealing, masked=masked))
         if self.habit == "false_complaints" and isinstance(duty, AckCoin) and isinstance(op, ops.CoinAck):
-            from octra.consensus import coin_dealing
-            from octra.consensus.ledger.coin_rules import dealing_of, progress_of
-
             progress = progress_of(self.view, duty.epoch)
             assert progress is not None
             dealings = [(dealer, dealing_of(self.view, duty.epoch, dealer)) for dealer in progress.dealers]
             lies = tuple(coin_dealing.complain(dealing, dealer, self.keys.coin) for dealer, dealing in dealings)
             return replace(op, complaints=lies)
         return op
-
-
-def _sealed_with(node: FaultyNode, order: Propose) -> Vertex:
-    """A vertex whose shares are made with a wrong secret; the oracle of good shares does not hear of it."""
-    from octra.consensus import coin
-    from octra.consensus.vertex import seal_vertex
-
-    anchor = node.committee.anchor
-    assert node.secret is not None
-    share = coin.make_share(node.secret, anchor, order.coin_round) if order.coin_round else b""
-    beacon = coin.make_beacon_share(node.secret, anchor) if order.beacon else b""
-    return seal_vertex(order.header, order.body, share, node.keys.node.sign, beacon)
-
-
-def _with_share(twin: Vertex, vertex: Vertex, node: FaultyNode) -> Vertex:
-    """The twin with the coin share that its round needs."""
-    from octra.consensus.vertex import seal_vertex
-
-    return seal_vertex(twin.header, twin.body, vertex.body.coin_share, node.keys.node.sign, vertex.body.beacon_share)
 
 
 # --- checks ---
@@ -438,15 +436,9 @@ def _check_committees(world: EpochWorld, best: EpochNode) -> list[str]:
     return problems
 
 
-def _validators(view: Any) -> list[ValidatorRecord]:
-    from octra.consensus.ledger.validators import all_validators
-
-    return all_validators(view)
-
-
 def _standing(view: Any, epoch: int) -> list[Candidate]:
     return [
         Candidate(row.node, row.operator, row.score)
-        for row in _validators(view)
+        for row in all_validators(view)
         if row.status == ValidatorStatus.ACTIVE and row.since <= epoch
     ]
