@@ -4,6 +4,7 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 settings.register_profile(
     "octra",
@@ -15,12 +16,17 @@ settings.register_profile(
 settings.load_profile("octra")
 
 
-@pytest.hookimpl(tryfirst=True)  # the plugin that reads the groups does so in this same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class OneNetworkAtATime(LoadScopeScheduling):
     """Tests of one file share a worker, and with it their keys; all that start node processes share one.
 
     Two networks of five processes at once would only slow each other down on two cores.
     """
-    for item in items:
-        group = "localnet" if item.get_closest_marker("process") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "networks" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneNetworkAtATime:
+    """How `-n` shares out the tests."""
+    return OneNetworkAtATime(config, log)

@@ -36,11 +36,11 @@ from octra.node.parts import Parts
 from octra.primitives import NodeId
 from octra.storage.kv import Batch
 
-BATCH_MS = 40  # a transaction waits at most so long for company
+BATCH_MS, BATCH_PER_SEAT_MS = 40, 10  # a transaction waits for company: max(40, 10 n) ms, as each batch goes to n seats
 SEAT_BATCH_MS = 2  # a seat's answer is what a whole transfer waits for, and its company comes at once
 BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
 FETCH_MS = 2_000
-OWN_OPEN_MAX = 64  # own batches without a block; more would only wait in the DAG
+OWN_OPEN_MAX = 16  # own batches without a block; then transactions, and who sent them, wait: batches grow under load
 SEEN_MAX = 4_096
 FORWARD_BYTES = 128 * 1024
 
@@ -228,7 +228,9 @@ class MempoolActor:
 
     # --- own batches ---
 
-    def _schedule(self, within_ms: int = BATCH_MS) -> None:
+    def _schedule(self, within_ms: int | None = None) -> None:
+        if within_ms is None:
+            within_ms = max(BATCH_MS, BATCH_PER_SEAT_MS * self._seating.committee.size)
         due_ms = self._context.clock.monotonic_ms() + within_ms
         if self._tick_ms is None or due_ms < self._tick_ms:
             self._tick_ms = due_ms
@@ -266,8 +268,8 @@ class MempoolActor:
             if own is not None:
                 self._close(own, message)
         self.pool.executed(message.transactions)
-        if self._waiting:
-            self._make_batches()
+        if len(self.pool):
+            self._schedule()
 
     def _close(self, own: _OwnBatch, message: Committed) -> None:
         """An own batch is executed: what it held and the block skipped leaves the pool with its reason."""
