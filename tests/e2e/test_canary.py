@@ -97,7 +97,7 @@ def test_the_search_would_find_what_it_looks_for(world, tmp_path: Path) -> None:
     time.sleep(2)
     assert any(b"public-mark-55aa" in data for _, data in files(world.home / "localnet"))
     assert any(b"public-mark-55aa" in data for data in answers(world, [address], [public]).values())
-    assert b"node" in command_lines()
+    assert b"octra.cli.launcher" in command_lines()
 
 
 def command_lines() -> bytes:
