@@ -22,7 +22,13 @@ def start(place: Path, *words: str) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     environment = os.environ | {"TMPDIR": str(place)}
     return subprocess.Popen(
-        [*COMMAND, *words], stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
+        [*COMMAND, *words],
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
     )
 
 

@@ -24,7 +24,8 @@ def test_no_node_outlives_the_command_that_started_it(tmp_path: Path, number: si
     first = free_ports(4)
     line = [sys.executable, "-m", "octra.cli", "localnet", "--home", str(tmp_path), "--parameters", "TEST"]
     line += ["--nodes", "1", "--light", "1", "--http-port", str(first), "--p2p-port", str(first + 2)]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    pipe, silence = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(line, stdout=pipe, stderr=silence, text=True, preexec_fn=interruptible) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "ready"
         assert len(processes_of(tmp_path)) >= 3, "the command and two nodes"
@@ -36,6 +37,11 @@ def test_no_node_outlives_the_command_that_started_it(tmp_path: Path, number: si
         assert number is signal.SIGKILL, left  # only then nobody has waited for them
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
+
+
+def interruptible() -> None:
+    """Children of a shell's background job would ignore SIGINT, and so would theirs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def processes_of(home: Path) -> list[str]:
