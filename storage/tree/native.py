@@ -124,8 +124,14 @@ class NativeWriter:
 
 
 def available() -> bool:
-    """Was the library built, and is it not switched off?"""
-    return os.environ.get("OCTRA_NO_KERNEL") != "1" and LIBRARY.exists()
+    """Was the library built for this machine, and is it not switched off?"""
+    if os.environ.get("OCTRA_NO_KERNEL") == "1":
+        return False
+    try:
+        _library()
+    except OSError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -83,6 +84,16 @@ def test_a_large_tree_that_a_new_process_reads_from_disk_goes_on_alike() -> None
     fresh = commit(native.NativeTree(store).begin(4), store, roots, [last])
     wanted = commit(MergeWriter(store, NodeCache(), 4), MemoryKeyValue(), reference, [last])
     assert fresh.operations == wanted.operations
+
+
+def test_a_library_of_another_machine_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tree.so").write_bytes(b"no library")
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "tree.so")
+    native._library.cache_clear()
+    try:
+        assert not native.available()
+    finally:
+        native._library.cache_clear()
 
 
 @pytest.mark.parametrize("row", [None, b"", b"\1short", b"\2" + bytes(121), b"\1" + bytes(64) + b"\xff\xff"])
