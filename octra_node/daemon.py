@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from octra.node.gate import Gate
 from octra.node.p2p.address import PlaceKind, parse_place
 from octra.node.p2p.carrier import Carrier
 from octra.node.p2p.endpoint import Endpoint
+from octra.node.p2p.faulty import FaultyCarrier
 from octra.node.p2p.handshake import Identity, Status
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.hello import Role as WireRole
@@ -41,10 +43,11 @@ from octra.node.p2p.tls import TlsCarrier
 from octra.node.parts import Facts, Parts, Stores
 from octra.node.seating import Seating
 from octra.node.serving import serving
+from octra.node.trouble import SlowStore, Trouble
 from octra.primitives import NodeId
 from octra.storage import space
 from octra.storage.blocks import BlockStore
-from octra.storage.kv import Batch, Family
+from octra.storage.kv import Batch, Family, KeyValue
 from octra.storage.rocks import open_rocks
 from octra.storage.sign_log import SignLog
 from octra.storage.state import StateStore
@@ -84,13 +87,17 @@ async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys:
         params=chain.ledger_params_of(genesis),
         keys=keys,
         seat=committee.seat_of(keys.node_id),
+        trouble=Trouble.if_asked(directory, genesis.chain_id, localnet=genesis.is_localnet),
     )
+    following = loop.create_task(facts.trouble.follow()) if facts.trouble else None
     if settings.node.role is config.Role.LIGHT:
         from octra.node.light import run_light
 
         await run_light(facts, stop)
     else:
         await _run_full(facts, stop)
+    if following is not None:
+        following.cancel()
 
 
 async def _run_full(facts: Facts, stop: asyncio.Event) -> None:
@@ -197,7 +204,8 @@ def carrier_of(facts: Facts) -> Carrier:
         from octra.node.p2p.libp2p import Libp2pCarrier  # 30 MB and half a second, for those who use it
 
         carriers.append(Libp2pCarrier(facts.keys.node, listen[PlaceKind.LIBP2P]))
-    return carriers[0] if len(carriers) == 1 else JoinedCarrier(carriers)
+    carrier = carriers[0] if len(carriers) == 1 else JoinedCarrier(carriers)
+    return FaultyCarrier(carrier, facts.trouble.faults) if facts.trouble else carrier
 
 
 @contextlib.asynccontextmanager
@@ -226,7 +234,9 @@ async def until_stopped(supervisor: Supervisor, stop: asyncio.Event) -> None:
 @contextlib.contextmanager
 def open_stores(facts: Facts) -> Iterator[Stores]:
     """Open (or begin) the database of a full node; the state of height 0 is that of genesis. Raises `OtherChain`."""
-    kv = open_rocks(facts.directory / "db")
+    kv: KeyValue = open_rocks(facts.directory / "db")
+    if facts.trouble is not None:
+        kv = SlowStore(kv, facts.trouble)
     try:
         writes = WriteQueue(kv)
         try:
@@ -242,7 +252,7 @@ def open_stores(facts: Facts) -> Iterator[Stores]:
                 first = Batch()
                 first.put(Family.META, CHAIN_KEY, own)
                 state.commit(0, rows, {}, lambda roots: (), first)
-            signed = SignLog(facts.directory / "journal")
+            signed = SignLog(facts.directory / "journal", facts.trouble.sync if facts.trouble else os.fdatasync)
             try:
                 yield Stores(kv, writes, state, BlockStore(kv), signed)
             finally:

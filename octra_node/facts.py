@@ -10,6 +10,7 @@ from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.params import LedgerParams
 from octra.node.config import Config
 from octra.node.home import NodeKeys
+from octra.node.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,4 @@ class Facts:
     params: LedgerParams
     keys: NodeKeys
     seat: int | None  # its share of the network key, and its seat where the committee is fixed; None: has none
+    trouble: Trouble | None = None  # on purpose, on local networks under test

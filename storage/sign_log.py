@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -56,10 +56,10 @@ class SignRecord(Struct, array_like=True, frozen=True):
 class SignLog:
     """An append-only journal, one file an epoch, held by one process. Not for use from several threads at once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sync: Callable[[int], None] = os.fdatasync) -> None:
         """Open or begin the log. `LogBroken` when it is damaged before its end, `Locked` when another holds it."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
+        self._directory, self._sync = directory, sync
         self._lock = _lock(directory / "LOCK")
         self._said: dict[tuple[int, int, int, bytes], SignRecord] = {}
         self._last: dict[bytes, int] = {}  # anchor -> highest vertex round that may have been signed
@@ -114,7 +114,7 @@ class SignLog:
     def sync(self) -> None:
         """Make all records durable."""
         if self._file is not None:
-            os.fdatasync(self._file)
+            self._sync(self._file)
 
     def close(self) -> None:
         """Sync and give the log free."""
@@ -130,7 +130,7 @@ class SignLog:
                 self._begin_segment(max(record.epoch, self._epoch))
             assert self._file is not None
             _write(self._file, _frame(record) + self._seal(record))
-            os.fdatasync(self._file)
+            self._sync(self._file)
         except OSError as error:
             # A torn record must stay the last one, or the next start would call the log broken.
             self._failed = True
@@ -153,13 +153,13 @@ class SignLog:
     def _begin_segment(self, epoch: int) -> None:
         """Start the file of an epoch. It opens with all marks in force, so that older files may go."""
         if self._file is not None:
-            os.fdatasync(self._file)  # or a power cut could tear the old file below a whole new one
+            self._sync(self._file)  # or a power cut could tear the old file below a whole new one
             os.close(self._file)
         path = self._directory / f"{epoch:010}.seg"
         self._file, self._epoch = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), epoch
         for anchor in sorted(self._last):
             _write(self._file, _frame(_mark(epoch, self._last[anchor], anchor)))
-        os.fdatasync(self._file)
+        self._sync(self._file)
         _sync_directory(self._directory)
         for path in _segments(self._directory):
             if int(path.stem) < epoch - EPOCHS_KEPT:

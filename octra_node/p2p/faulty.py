@@ -1,6 +1,7 @@
 """A carrier with trouble on purpose: latency, bandwidth, cuts and resets, for local networks and tests.
 
-A stream cannot lose single bytes, so no fault here does: bytes come late, or the connection ends.
+A stream cannot lose single bytes, so no fault here does: bytes come late, or the connection ends. Where the carrier
+does not know whose connection it accepted, as TLS, the peer's hello is believed: this is a test's tool, not a guard.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from octra.errors import InvalidInput
 from octra.node.p2p.carrier import Accept, Carrier, Connection, Dialled, Reader
+from octra.node.p2p.control import parse_control
+from octra.node.p2p.frame import Splitter
+from octra.node.p2p.hello import Hello
 from octra.node.p2p.transport import DialFailure, DownReason, Lane
 from octra.primitives import NodeId
 
@@ -48,15 +54,20 @@ class Faults:
 
     def heal(self) -> None:
         """End all cuts."""
+        self.cut_only(())
+
+    def cut_only(self, peers: Iterable[NodeId]) -> None:
+        """Cut these, and end all other cuts."""
         for trouble in self._troubles.values():
             trouble.cut = False
+        self.cut(peers)
         for connection in tuple(self._connections):
             connection.release()
 
     def reset(self, peer: NodeId) -> None:
         """Break the connections to `peer`."""
         for connection in tuple(self._connections):
-            if connection.owner == peer:
+            if connection.peer == peer:
                 connection.abort()
 
     def is_cut(self, peer: NodeId | None) -> bool:
@@ -93,7 +104,9 @@ class FaultyConnection:
 
     def __init__(self, inner: Connection, peer: NodeId | None, faults: Faults) -> None:
         self._inner, self._faults = inner, faults
-        self.channel, self.remote, self.owner = inner.channel, inner.remote, inner.owner or peer
+        self.channel, self.remote, self.owner = inner.channel, inner.remote, inner.owner
+        self.peer = inner.owner or peer  # None until its hello is heard
+        self._hello = Splitter(Lane.REQUEST)
         self._lanes: dict[Lane, deque[bytes]] = {lane: deque() for lane in Lane}
         self._free_at = dict.fromkeys(Lane, 0.0)
         self._held: deque[tuple[Lane, bytes]] = deque()
@@ -115,14 +128,14 @@ class FaultyConnection:
         if self._closing:
             return
         self._waiting += len(data)
-        if self._held or self._faults.is_cut(self.owner):
+        if self._held or self._faults.is_cut(self.peer):
             self._held.append((lane, data))
         else:
             self._send_late(lane, data)
 
     def release(self) -> None:
         """Send on what a cut held back."""
-        while self._held and not self._faults.is_cut(self.owner):
+        while self._held and not self._faults.is_cut(self.peer):
             self._send_late(*self._held.popleft())
 
     def close(self) -> None:
@@ -137,10 +150,15 @@ class FaultyConnection:
     def attach(self, reader: Reader | None) -> Reader | None:
         """Stand between the carrier and its reader, to hear of the end."""
         self._reader = reader
-        return self if reader is not None else None
+        if reader is None:
+            self._faults.forget(self)
+            return None
+        return self
 
     def received(self, lane: Lane, data: bytes) -> None:
         assert self._reader is not None
+        if self.peer is None and lane is Lane.REQUEST:
+            self._listen(data)
         self._reader.received(lane, data)
 
     def closed(self) -> None:
@@ -148,9 +166,15 @@ class FaultyConnection:
         self._faults.forget(self)
         self._reader.closed()
 
+    def _listen(self, data: bytes) -> None:
+        with suppress(InvalidInput):  # the link above refuses it
+            for hello in map(parse_control, self._hello.feed(data)[:1]):
+                if isinstance(hello, Hello):
+                    self.peer = NodeId(hello.node_id)
+
     def _send_late(self, lane: Lane, data: bytes) -> None:
         loop = asyncio.get_running_loop()
-        late_s, takes_s = self._faults.delay_s(self.owner, len(data))
+        late_s, takes_s = self._faults.delay_s(self.peer, len(data))
         self._free_at[lane] = max(loop.time() + late_s, self._free_at[lane]) + takes_s
         self._lanes[lane].append(data)
         loop.call_at(self._free_at[lane], self._send_next, lane)
