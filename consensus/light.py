@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from octra.codec import decode, encode
 from octra.consensus.certificate import BlockHeader, Certificate, verify_certificate
-from octra.consensus.checkpoint import Checkpoint, Validator, registered_root, verify_checkpoint
+from octra.consensus.checkpoint import Checkpoint, CheckpointBody, Validator, registered_root, verify_checkpoint
 from octra.consensus.epoch import Committee, EpochRecord
 from octra.consensus.errors import InvalidProof
 from octra.consensus.ledger import keys
@@ -101,21 +101,30 @@ def follow(
         raise InvalidProof("checkpoint of another chain")
     if body.epoch < trusted.epoch or body.height <= trusted.height:
         raise InvalidProof("checkpoint is not newer than what is trusted")
+    if record is not None:
+        return trust_named(body, validators, record)
+    _check_set(body, validators)
+    if body.epoch_record != trusted.committee.anchor:
+        raise InvalidProof("the checkpoint names another committee, and its epoch record is missing")
+    return Trusted(trusted.chain_id, trusted.committee, tuple(validators), body.epoch, body.height)
+
+
+def trust_named(body: CheckpointBody, validators: Sequence[Validator], record: EpochRecord) -> Trusted:
+    """Trust in a checkpoint that was verified: the set and the committee that it names; raises `InvalidProof`."""
+    _check_set(body, validators)
+    if record.id != body.epoch_record:
+        raise InvalidProof("epoch record is not the one the checkpoint names")
+    seats = tuple(NodeId(seat) for seat in record.seats_next)
+    committee = Committee(record.id, seats, record.coin_group_key_next, ())
+    return Trusted(body.chain_id, committee, tuple(validators), body.epoch, body.height)
+
+
+def _check_set(body: CheckpointBody, validators: Sequence[Validator]) -> None:
     nodes = [validator.node for validator in validators]
     if nodes != sorted(set(nodes)):
         raise InvalidProof("registered set is not in order")
     if body.registered_count != len(validators) or body.registered_root != registered_root(validators):
         raise InvalidProof("registered set is not the one the checkpoint names")
-    if record is None:
-        if body.epoch_record != trusted.committee.anchor:
-            raise InvalidProof("the checkpoint names another committee, and its epoch record is missing")
-        committee = trusted.committee
-    else:
-        if record.id != body.epoch_record:
-            raise InvalidProof("epoch record is not the one the checkpoint names")
-        seats = tuple(NodeId(seat) for seat in record.seats_next)
-        committee = Committee(record.id, seats, record.coin_group_key_next, ())
-    return Trusted(trusted.chain_id, committee, tuple(validators), body.epoch, body.height)
 
 
 def follow_all(trusted: Trusted, links: Sequence[Link]) -> Trusted:

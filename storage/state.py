@@ -39,7 +39,7 @@ PRUNE_ROWS: Final = 20_000  # rows a step: 30 ms
 KEY_BYTES_MAX: Final = 1_024  # of a Circle; ledger keys stay below 512
 VALUE_BYTES_MAX: Final = 64 << 10
 
-_HEAD, _PRUNE, _PIN = b"head", b"prune", b"pin/"
+HEAD_KEY, PRUNE_KEY, _PIN = b"head", b"prune", b"pin/"
 
 Write = tuple[bytes, bytes | None]
 Seal = Callable[[Mapping[bytes, bytes]], Sequence[Write]]  # new roots of touched Circles -> their records
@@ -81,7 +81,7 @@ class StateReader:
     @property
     def head(self) -> Head | None:
         """The newest stored height, `None` before the first commit."""
-        row = self._view.get(Family.META, _HEAD)
+        row = self._view.get(Family.META, HEAD_KEY)
         return None if row is None else _decode_head(row)
 
     def get(self, key: bytes) -> bytes | None:
@@ -149,7 +149,7 @@ class StateReader:
 
     def _prune_mark(self) -> tuple[int, int]:
         """The oldest version whose nodes are all kept, and the first version that may still have stale rows."""
-        row = self._view.get(Family.META, _PRUNE) or bytes(16)
+        row = self._view.get(Family.META, PRUNE_KEY) or bytes(16)
         return int.from_bytes(row[:8], "big"), int.from_bytes(row[8:], "big")
 
 
@@ -197,7 +197,7 @@ class StateStore(StateReader):
         root = _hash_of(link)
         batch.extend(rows(root) if callable(rows) else rows)
         new_head = Head(height, epoch, root, b"" if link is None else link.ref, leader)
-        batch.put(Family.META, _HEAD, encode(new_head))
+        batch.put(Family.META, HEAD_KEY, encode(new_head))
         self._writer.write(batch, durable=True)
         nodes.publish()
         return root
@@ -246,7 +246,7 @@ class StateStore(StateReader):
         first = keep + 1 if finished and count < rows_max else start
         if not count and (keep, first) == (done, start):
             return 0
-        batch.put(Family.META, _PRUNE, u64(keep) + u64(first))
+        batch.put(Family.META, PRUNE_KEY, u64(keep) + u64(first))
         self._writer.write(batch, durable=False)
         return count
 
