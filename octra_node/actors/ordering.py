@@ -15,7 +15,7 @@ from octra.consensus.dag import core
 from octra.consensus.errors import FutureEpoch, SnapshotUnusable
 from octra.consensus.evidence import encode_evidence
 from octra.consensus.ledger import epochs
-from octra.consensus.vertex import Vertex, admit_vertex, check_signature, decode_vertex, encode_vertex, seal_vertex
+from octra.consensus.vertex import Vertex, check_signature, check_vertex, decode_vertex, encode_vertex, seal_vertex
 from octra.crypto.hash import H
 from octra.errors import Corrupt, Unavailable
 from octra.node.actors.messages import EpochBegan, Execute, RootCertified, SeatsChanged, WantBatch, WantCheck
@@ -30,7 +30,8 @@ from octra.storage.errors import RoundClosed
 from octra.storage.kv import Batch, Family
 from octra.storage.sign_log import SignKind, may_sign
 
-TICK_MS = 20
+TICK_MS, TICK_SEAT_MS = 20, 3  # how often the core looks at the clock: max(20, 3 n) ms, a small part of its paces
+UNWRITTEN_MAX = 24  # vertices in memory only; at the latest the next own vertex takes them to the disk
 HELD_MAX = 1_024  # vertices of an epoch that we have not reached
 SNAPSHOT_KEY = b"ordering"
 VERTICES_ASKED_MAX = 128  # ids in one request that are answered
@@ -78,6 +79,7 @@ class OrderingActor:
         self._silent = False
         self._snapshot_height = 0
         self._queue: deque[events.Event] = deque()
+        self._unwritten: dict[bytes, tuple[Vertex, bytes]] = {}  # vertices taken, and their frames: written together
 
     async def start(self, context: Context) -> None:
         """Bring the core back to where its stored vertices lead, then begin to speak."""
@@ -88,7 +90,8 @@ class OrderingActor:
         self._tick()
 
     async def stop(self, deadline_ms: int) -> None:
-        """Nothing to put down: vertices are stored as they come."""
+        """Write the vertices that wait to be written."""
+        self._write_vertices()
         self._stores.signed.sync()
 
     async def receive(self, batch: Sequence[Message]) -> None:
@@ -116,6 +119,8 @@ class OrderingActor:
                         pass  # the epoch that it was made for is over: its transactions are in the pool again
                     case _:
                         await self._feed(message)
+        if len(self._unwritten) >= UNWRITTEN_MAX:
+            self._write_vertices()
 
     # --- facts from peers ---
 
@@ -126,6 +131,7 @@ class OrderingActor:
                     await self._admit(frame, message.peer)
             case OrderingMessage.FETCH_VERTICES:
                 ids = decode(message.body, IdList).ids[:VERTICES_ASKED_MAX]
+                self._write_vertices()
                 frames = [found for id in ids if (found := self._stores.blocks.vertex(id)) is not None]
                 self._send_frames(message.peer, frames)
             case OrderingMessage.FETCH_RANGE:
@@ -147,19 +153,20 @@ class OrderingActor:
                 self._held.append((frame, peer))
             await self._feed(events.LaterEpochSeen(peer))
             return
-        if self._stores.blocks.vertex_place(vertex.id) is not None:
-            check_signature(vertex, self._seating.committee)
-            await self._feed(events.VertexReceived(vertex, peer))
-            return
-        vertex, floor = admit_vertex(frame, self._seating.committee), self._state.floor
+        if vertex.round <= self._state.floor or self._state.holds(vertex.id):
+            return  # too old to matter; or known, and judged when it came first
+        check_vertex(vertex, self._seating.committee)
+        check_signature(vertex, self._seating.committee)
+        floor = self._state.floor
         orders = self._step(events.VertexReceived(vertex, peer))
         # What the core does not take is not stored: a seat that makes twins without end fills no disk. One vertex may
         # complete so much that the floor passes it at once: then it is in the order.
         if self._state.holds(vertex.id) or floor < vertex.round <= self._state.floor:
-            self._store(vertex, frame)
+            self._unwritten[vertex.id] = vertex, frame
         await self._carry_out(orders)
 
     def _range(self, epoch: int, from_round: int, to_round: int) -> RangeAnswer:
+        self._write_vertices()
         limit = body_size_max(Lane.BULK) - 4_096
         found = self._stores.blocks.vertices(epoch, from_round, to_round, bytes_max=limit)
         frames = tuple(frame for _, frame in found.vertices)
@@ -249,11 +256,13 @@ class OrderingActor:
             )
         except RoundClosed as error:
             raise HaltOrdered("the core proposed a round that the sign log had closed") from error
-        synced = self._stores.writes.submit(self._row(vertex, frame))  # and all rows written before it
+        self._unwritten[vertex.id] = vertex, frame
+        synced = self._stores.writes.submit(self._rows())
         await asyncio.wrap_future(synced)
         self._queue.append(events.OwnVertexDurable(vertex))
 
     async def _commit(self, draft: effects.CommitDraft) -> None:
+        self._write_vertices()
         head = self._stores.state.head
         if head is not None and draft.height <= head.height:
             self._compare(draft)
@@ -300,6 +309,7 @@ class OrderingActor:
 
     async def _open_next(self, height: int, beacon_signature: bytes) -> None:
         """Root and beacon of the closed epoch are certain: write its record, and begin with the next committee."""
+        self._write_vertices()
         state, blocks, seating = self._stores.state, self._stores.blocks, self._seating
         commit = blocks.commit(height)
         assert state.head is not None
@@ -353,8 +363,9 @@ class OrderingActor:
             self._state = core.DagState.create(self._seating.committee, seat, params, resume_round=resume)
         self._snapshot_height = self._state.height
         for record in signed.vertices(self._seating.committee.anchor):
-            self._store(decode_vertex(record.payload), record.payload)
-        self._stores.writes.submit(Batch(), durable=False).result()
+            vertex = decode_vertex(record.payload)
+            self._unwritten[vertex.id] = vertex, record.payload
+        self._write_vertices()
         if head is not None and (commit := self._stores.blocks.commit(head.height)) is not None:
             header = decode(commit.header, BlockHeader)
             await self._feed(events.Executed(header.height, header.block_id, header.state_root))
@@ -376,15 +387,20 @@ class OrderingActor:
     # --- small things ---
 
     def _tick(self) -> None:
-        self._context.timer(self._context.clock.monotonic_ms() + TICK_MS, Tick())
+        pause_ms = max(TICK_MS, TICK_SEAT_MS * self._seating.committee.size)
+        self._context.timer(self._context.clock.monotonic_ms() + pause_ms, Tick())
 
-    def _store(self, vertex: Vertex, frame: bytes) -> None:
-        self._stores.kv.write(self._row(vertex, frame), durable=False)
+    def _write_vertices(self) -> None:
+        if self._unwritten:
+            self._stores.kv.write(self._rows(), durable=False)
 
-    def _row(self, vertex: Vertex, frame: bytes) -> Batch:
+    def _rows(self) -> Batch:
+        """The rows of the vertices that wait to be written, which from now on wait no more."""
         rows = Batch()
-        place = VertexPlace(self._seating.epoch, vertex.round, vertex.author, vertex.id)
-        self._stores.blocks.put_vertex(rows, place, frame)
+        for vertex, frame in self._unwritten.values():
+            place = VertexPlace(self._seating.epoch, vertex.round, vertex.author, vertex.id)
+            self._stores.blocks.put_vertex(rows, place, frame)
+        self._unwritten.clear()
         return rows
 
     def _send_frames(self, peer: NodeId, frames: Sequence[bytes]) -> None:
