@@ -10,6 +10,7 @@ and it ends when its stdin does. It runs no thread and opens nothing before it f
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -20,6 +21,8 @@ import signal
 import sys
 
 from octra.cli.app import run
+from octra.errors import Corrupt, InvalidInput, Unavailable
+from octra.hfhe.backend import choose
 
 PRELOADED = ("octra.cli.node", "octra.node.daemon", "octra.node.light")
 PRELOADED_FOR = {"libp2p": ("octra.node.p2p.libp2p",), "tls": ()}
@@ -31,6 +34,8 @@ def main(arguments: list[str]) -> int:
     _, transport = arguments
     for name in (*PRELOADED, *PRELOADED_FOR[transport]):
         importlib.import_module(name)
+    with contextlib.suppress(InvalidInput, Unavailable, Corrupt):  # a node says it better
+        choose()  # the kernel of encrypted gates passes its self-test once for all nodes
     gc.collect()
     gc.freeze()  # the collector would write to every object, and so copy every page that nodes share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the nodes too; they end first
