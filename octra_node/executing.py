@@ -87,9 +87,12 @@ class BlockExecutor:
             header = replace(unrooted, state_root=root)
             batch = Batch()
             vertices = tuple(vertex.id for vertex in draft.vertices)
-            counted = tuple((matured.id, matured.count) for matured in draft.batches)
+            # Counted in the bytes: the reference is a claim of its author's.
+            counted = tuple(
+                (m.id, len(group.transactions)) for m, group in zip(draft.batches, commit.batches, strict=True)
+            )
             blocks.put_commit(batch, draft.height, CommitRow(encode(header), vertices, counted))
-            self._put_transactions(batch, draft, commit, outcome)
+            self._put_transactions(batch, draft.height, commit, outcome)
             if snapshot is not None:
                 batch.put(Family.META, b"ordering", snapshot)
             for digest, data in outcome.blobs.items():
@@ -107,24 +110,24 @@ class BlockExecutor:
         )
         return outcome, header
 
-    def _put_transactions(self, batch: Batch, draft: CommitDraft, commit: LedgerCommit, outcome: Outcome) -> None:
+    def _put_transactions(self, batch: Batch, height: int, commit: LedgerCommit, outcome: Outcome) -> None:
         """Receipts, and the places by which transactions and accounts are found again."""
         places: dict[bytes, tuple[int, Unchecked]] = {}
         position = 0
-        for group, matured in zip(commit.batches, draft.batches, strict=True):
+        for group in commit.batches:
             for offset, item in enumerate(group.transactions):
                 try:
                     unchecked = decode_item(item)
                 except InvalidInput:
                     continue
                 places.setdefault(unchecked.id, (position + offset, unchecked))
-            position += matured.count
+            position += len(group.transactions)
         for receipt in outcome.receipts:
             index, unchecked = places[receipt.tx]
             place = TxPlace(receipt.height, index, STATUS.get(receipt.status, TxStatus.OK))
             self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts_of(unchecked))
         if outcome.settlements:  # in order: the receipts root covers them
-            batch.put(Family.SETTLEMENT, u64(draft.height), encode(outcome.settlements))
+            batch.put(Family.SETTLEMENT, u64(height), encode(outcome.settlements))
         for settlement in outcome.settlements:
             self._settle(batch, settlement, {r.tx: (places[r.tx][0], r) for r in outcome.receipts})
 
