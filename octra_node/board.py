@@ -31,8 +31,9 @@ class Board:
 
     def submitted(self, tx_id: bytes, now_ms: int) -> None:
         """A transaction came in at this node: its finality will be a sample."""
-        if len(self._arrived_ms) < 8 * SAMPLES:
-            self._arrived_ms[tx_id] = now_ms
+        self._arrived_ms[tx_id] = now_ms
+        if len(self._arrived_ms) > 8 * SAMPLES:  # the oldest never comes: refused, or executed before
+            del self._arrived_ms[next(iter(self._arrived_ms))]
 
     def executed(self, height: int, ids: tuple[bytes, ...], now_ms: int) -> None:
         """A block is stored."""

@@ -68,6 +68,11 @@ class Pool:
         entry = self._entries.get(tx_id)
         return None if entry is None else entry.transaction
 
+    def is_batched(self, tx_id: bytes) -> bool:
+        """Does it lie in a batch of this node, and wait for a block?"""
+        entry = self._entries.get(tx_id)
+        return entry is not None and entry.batched
+
     def newest(self, limit: int) -> list[Transaction]:
         """Waiting transactions, newest first."""
         return [entry.transaction for entry in list(self._entries.values())[: -limit - 1 : -1]]

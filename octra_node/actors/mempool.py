@@ -155,7 +155,7 @@ class MempoolActor:
             with self._context.guard(message):
                 unchecked = decode_item(message.item)
                 if self._is_known(unchecked.id):
-                    message.reply(unchecked.id)  # the same bytes again: the same answer
+                    self._answer(message, unchecked.id)  # the same bytes again: the same answer
                 else:
                     fresh.append((message, unchecked))
         rules = self._facts.params.static_rules(self._epoch)
@@ -168,16 +168,23 @@ class MempoolActor:
         return self.pool.get(tx_id) is not None or self._stores.blocks.transaction_place(tx_id) is not None
 
     def _take(self, message: Submit, tx_id: bytes, transaction: Transaction | InvalidInput) -> None:
-        if self._is_known(tx_id):  # twice in one mailful
-            message.reply(tx_id)
-            return
-        self._add(transaction)
-        if self._seating.author is None:
-            self._forward([message.item])
+        if not self._is_known(tx_id):  # else twice in one mailful
+            self._add(transaction)
+            if self._seating.author is None:
+                self._forward([message.item])
+        self._answer(message, tx_id)
+
+    def _answer(self, message: Submit, tx_id: bytes) -> None:
+        """Tell the sender that he may rely on it, now or once that is true (docs/decisions/acknowledged.md)."""
+        if self._seating.author is None or self._is_kept(tx_id):
             message.reply(tx_id)
         else:
             self._waiting.append((message, tx_id))
             self._schedule()
+
+    def _is_kept(self, tx_id: bytes) -> bool:
+        """Will a restart find it: in a batch of our own, or in a block?"""
+        return self.pool.is_batched(tx_id) or self._stores.blocks.transaction_place(tx_id) is not None
 
     def _add(self, transaction: Transaction | InvalidInput) -> None:
         """Put what is admitted into the pool; raises the rule that forbids it."""
@@ -251,16 +258,12 @@ class MempoolActor:
             self._store(id, data)
             self._router.broadcast(Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.BATCH, data)
             self._ordering.tell(OwnBatchReady(id, len(taken), len(data)))
-        still_waiting = []
-        stored = {tx_id for own in self._own.values() for tx_id in own.ids} if self._waiting else set()
-        for message, tx_id in self._waiting:
-            if tx_id in stored:
-                message.reply(tx_id)
+        waiting, self._waiting = self._waiting, []
+        for message, tx_id in waiting:
+            if self._is_known(tx_id):
+                self._answer(message, tx_id)
             else:
-                still_waiting.append((message, tx_id))
-        self._waiting = still_waiting
-        if self._waiting:
-            self._schedule()
+                message.refuse(RefusalCode.NOT_FOUND, "another one took its place before it was in a batch")
 
     def _committed(self, message: Committed) -> None:
         for id in message.batches:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from typing import Any
 import pytest
 import structlog
 from msgspec.structs import replace
+from whole_node import facts_of, node
 
-from octra.circles.executor import ExecutorPool
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.ledger import client, fees, keys, ops
@@ -23,21 +22,16 @@ from octra.consensus.ledger.records import Account, Fault, FaultKind, Private, R
 from octra.consensus.ledger.records import request_name as name_of_request
 from octra.consensus.ledger.state import load
 from octra.consensus.ledger.transactions import build, sign
-from octra.consensus.threshold_math import ThresholdMath
 from octra.consensus.vertex import VERSION, Execution, VertexBody, VertexHeader, encode_vertex, seal_vertex
 from octra.crypto import seal
 from octra.crypto.ed25519 import SigningKey
-from octra.hfhe import params as fhe_params
-from octra.node import chain, config, daemon, evaluation, founding, home
+from octra.node import daemon, evaluation, founding
 from octra.node.actors import joint
 from octra.node.actors import seat as seat_actor
 from octra.node.actors.ref import ActorCode
-from octra.node.actors.supervisor import Supervisor
 from octra.node.actors.workers import InlineWorkers
-from octra.node.board import Board
 from octra.node.clock import LoopClock
 from octra.node.facade import FullNode
-from octra.node.gate import Gate
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.memory import MemoryNetwork
 from octra.node.p2p.messages import OrderingMessage, VertexList
@@ -46,7 +40,6 @@ from octra.node.p2p.short import Incoming
 from octra.node.p2p.transport import Lane
 from octra.node.parts import Facts, Parts
 from octra.node.rpc.facts import Level
-from octra.node.seating import Seating
 from octra.primitives import address_of
 
 LIAR = 2  # gives wrong shares; who lies about an evaluation is the one who computes it first
@@ -65,39 +58,6 @@ class Story:
     before: int = 0  # public units of Alice before and after the decryption; the fees in between
     after: int = 0
     fees: int = 0
-
-
-def facts_of(place: founding.NodePlace, first: str) -> Facts:
-    """A node's facts as the daemon reads them, with addresses of the memory network."""
-    genesis = home.read_genesis(place.directory)
-    committee = chain.committee_of(genesis)
-    node_keys = home.read_keys(place.directory)
-    p2p = config.P2PSection(listen=(), bootstrap=(first,) if first else ())
-    settings = config.load(place.directory).model_copy(update={"p2p": p2p})
-    params, seat = chain.ledger_params_of(genesis), committee.seat_of(node_keys.node_id)
-    return Facts(place.directory, settings, genesis, committee, params, node_keys, seat)
-
-
-@contextlib.asynccontextmanager
-async def node(network: MemoryNetwork, number: int, facts: Facts) -> AsyncIterator[tuple[FullNode, Parts]]:
-    """A full node as the daemon builds it, over memory links and without HTTP."""
-    clock, log = LoopClock(), structlog.get_logger()
-    with daemon.open_stores(facts) as stores, contextlib.closing(ExecutorPool()) as engine:
-        identity = daemon.identity_of(facts)
-        gate = Gate(facts.committee, clock, log)
-        supervisor = Supervisor(clock, log, blame=gate.blame)
-        endpoint = Endpoint(identity, network.carrier(number, identity.node_id), clock, log, admit=gate.admit)
-        router = Router(endpoint, clock, log, blame=gate.blame_peer, classify=gate.classify)
-        key = facts.genesis.key
-        math = ThresholdMath(fhe_params.get(key.parameters, allow_insecure=True), key.key_id, len(facts.params.seats))
-        parts = Parts(facts, stores, router, engine, math, Board(), Seating(facts, stores.state))
-        daemon.add_actors(parts, supervisor, identity)
-        await router.start()
-        try:
-            async with daemon.running(supervisor):
-                yield FullNode(parts, supervisor), parts
-        finally:
-            await router.stop()
 
 
 class Network:
