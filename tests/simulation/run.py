@@ -3,6 +3,7 @@
 run.py --nodes 4 --seeds 1000 --jobs 2      many seeds; exit 1 and the failing seeds if a check fails
 run.py --nodes 7 --seed 123                 one seed, in detail
 run.py --epochs 10                          120 validators, a fifth of them dishonest, drawn committees, churn
+run.py --twins                              one seat runs twice: all partitions of eight rounds, all leaders
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/epochs"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/ledger"))
 
 from epochs.world import large_plan, run_plan
+from ordering.exhaustive import explore_slot
 from ordering.runs import Result, run_seed
+from ordering.twins import explore_cores, explore_rule
 
 
 def main() -> int:
@@ -33,7 +36,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--real-crypto", action="store_true", help="Ed25519 and BLS instead of hashes (slow)")
     parser.add_argument("--epochs", type=int, help="instead: so many epochs of a large chain with drawn committees")
+    parser.add_argument("--twins", action="store_true", help="instead: two copies of one seat under all partitions")
     options = parser.parse_args()
+    if options.twins:
+        return _run_twins()
     if options.epochs:
         return _run_epochs(options.seed or 1, options.epochs)
     if options.seed is not None:
@@ -58,6 +64,24 @@ def _run_epochs(seed: int, epochs: int) -> int:
     for problem in result.problems:
         print(f"PROBLEM {problem}")
     return bool(result.problems)
+
+
+def _run_twins() -> int:
+    """Every view of the rule, each slot pattern, and the whole core under a seventh of all partitions."""
+    searches = {"slot": explore_slot, "rule": explore_rule, "cores": lambda: explore_cores(stride=7)}
+    problems = []
+    for name, search in searches.items():
+        started = time.process_time()
+        found = search()
+        problems += found.problems
+        print(
+            f"{name}: {found.patterns:,} cases, {found.views:,} views, {found.decisions:,} decisions,"
+            f" CPU {time.process_time() - started:.0f} s",
+            flush=True,
+        )
+    for problem in problems[:20]:
+        print(f"PROBLEM {problem}")
+    return bool(problems)
 
 
 def _run_all(work: list[tuple[int, int, bool]], jobs: int) -> list[Result]:

@@ -44,6 +44,19 @@ def test_a_block_holds_the_leaders_cone_sorted_by_round_author_and_id() -> None:
     assert (first.height, second.height) == (1, 2)
 
 
+def test_blocks_do_not_depend_on_the_order_in_which_vertices_came() -> None:
+    layers = _chain(5)
+    drafts = []
+    for backwards in (False, True):
+        store = Store(N, Q)
+        for layer in layers:
+            for vertex in sorted(layer, key=lambda vertex: vertex.author, reverse=backwards):
+                store.receive(vertex)
+        ordering = Ordering(1, 0)
+        drafts.append([_commit(store, ordering, layers[round][1].id) for round in (1, 3, 4)])
+    assert drafts[0] == drafts[1]
+
+
 def test_a_vertex_64_rounds_below_its_leader_is_never_ordered() -> None:
     lone = make_vertex(1, 3)
     layers: list[list[Vertex]] = [full_round([], N)[:3]]
