@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from seats import Seats
+from endurance.seats import Seats
 
 PAUSE_S, AWAY_S, CUT_S, SLOW_S = (5.0, 30.0), (0.0, 15.0), (5.0, 30.0), (30.0, 120.0)
 SYNC_MS = (100, 400)
@@ -108,9 +108,9 @@ class TroubleMaker:
         self._slow: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, seconds: float, outages: Sequence[float] = OUTAGES) -> None:
-        """Make trouble for so long. `outages`: when the whole network goes down, as parts of that time."""
-        started, due = time.monotonic(), [part * seconds for part in outages]
+    async def run(self, seconds: float) -> None:
+        """Make trouble for so long."""
+        started, due = time.monotonic(), [part * seconds for part in OUTAGES]
         if self._most > 1:  # one disk is always slow, sometimes another one
             self._start(Fault(Kind.SLOW_DISK, (self._size - 1,), seconds / 3, sync_ms=SYNC_MS[1]))
         while (now := time.monotonic() - started) < seconds:
@@ -124,6 +124,12 @@ class TroubleMaker:
                 self._start(draw(self._rng, self._size, free, self.mortal, room))
             await asyncio.sleep(self._rng.uniform(*GAP_S))
         await self._well()
+
+    async def follow(self, script: Sequence[Fault]) -> None:
+        """Make this trouble and no other, one fault after the other."""
+        for fault in script:
+            self._start(fault)
+            await self._well()
 
     async def _well(self) -> None:
         """Wait until nobody is in trouble."""

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from payments import ACCOUNTS, AMOUNT, History, payers
+from endurance.payments import ACCOUNTS, AMOUNT, History, payers
 
 from octra.codec import decode
 from octra.consensus.certificate import BlockHeader, Certificate, verify_certificate

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rpc import NoAnswer, Refused, call
+from endurance.rpc import NoAnswer, Refused, call
 
 from octra.consensus.ledger import ops
 from octra.consensus.ledger.transactions import build, sign, transaction_id

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from story import Result
+from endurance.story import Result
 
 WARM = 0.25  # of the run: caches fill, tables reach their size
 

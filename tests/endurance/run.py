@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import report
-from story import Plan, run
+from endurance import report
+from endurance.story import Plan, run
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "endurance.json"
 

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Sequence
 
-from rpc import NoAnswer, Refused, call, is_ready
+from endurance.rpc import NoAnswer, Refused, call, is_ready
 
 from octra.node import trouble
 from octra.node.home import read_genesis

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults import OUTAGES, Record, TroubleMaker
-from judge import Verdict, judge
-from payments import History, Payments, payers
-from rpc import NoAnswer, Refused, call
-from seats import Seats
-from watch import Seen, Watch
+from endurance.faults import Fault, Record, TroubleMaker
+from endurance.judge import Verdict, judge
+from endurance.payments import History, Payments, payers
+from endurance.rpc import NoAnswer, Refused, call
+from endurance.seats import Seats
+from endurance.watch import Seen, Watch
 
 from octra.node import chain, founding, trouble
 from octra.node.home import read_genesis
@@ -36,7 +36,7 @@ class Plan:
     rate: float
     seed: int = 1
     transport: str = "tls"
-    outages: Sequence[float] = OUTAGES
+    script: Sequence[Fault] = ()  # these faults in this order, instead of drawn ones
 
 
 @dataclass(slots=True)
@@ -99,7 +99,10 @@ async def _run(plan: Plan, network: LocalNetwork, say: Callable[[str], None]) ->
     maker, watch, started = TroubleMaker(seats, plan.seed, say), Watch(seats), time.monotonic()
     watching = asyncio.create_task(watch.run())
     paying = asyncio.create_task(payments.run(plan.seconds, SETTLE_S))
-    await maker.run(plan.seconds, plan.outages)
+    if plan.script:
+        await maker.follow(plan.script)
+    else:
+        await maker.run(plan.seconds)
     say("all is healed; waiting for the last transfers")
     await paying
     await _settled(seats, payments, plan.seed)

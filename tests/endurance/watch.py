@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from rpc import NoAnswer, Refused, call
-from seats import Seats
+from endurance.rpc import NoAnswer, Refused, call
+from endurance.seats import Seats
 
 LOOK_S = 1.0
 COMPARE_S, MEMORY_S, DISK_S = 15.0, 5.0, 30.0
