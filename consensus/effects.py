@@ -141,6 +141,24 @@ class CertificateReady(Struct, frozen=True):
     certificate: Certificate
 
 
+class DeltaCertified(Struct, frozen=True):
+    """f + 1 seats executed this height with the same result: apply it instead, unless the own seat has the duty.
+
+    `seats` published it and serve the deltas; `delta_id` names those of the heights just below, too.
+    """
+
+    height: int
+    block_id: bytes
+    delta_id: bytes
+    seats: tuple[int, ...]
+
+
+class DeltaOverdue(Struct, frozen=True):
+    """No certain delta came in time for the next height: execute it, whoever has the duty."""
+
+    height: int
+
+
 class Diverged(Struct, frozen=True):
     """q other seats published another root at this height. Own roots are no longer signed; ordering goes on."""
 
@@ -180,6 +198,8 @@ Effect = (
     | EpochEnded
     | Certified
     | CertificateReady
+    | DeltaCertified
+    | DeltaOverdue
     | Diverged
     | RecordEvidence
     | Prune

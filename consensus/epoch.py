@@ -66,6 +66,7 @@ class OrderingParams(Struct, frozen=True):
     pace: Pace | None = None  # None: by committee size
     start_height: int = 0  # of the block before the first
     close_ms: int | None = None  # the first block of at least this time closes the epoch; None: it never closes
+    split: bool = False  # may the own node apply certified deltas? It never shows in the order or in a block
 
 
 DRAWN_RULES = 2  # rules version from which committees are drawn for each epoch

@@ -97,6 +97,14 @@ class InvalidCertificate(InvalidInput):
         self.reason = reason
 
 
+class InvalidDelta(InvalidInput):
+    """Bytes are not the delta that was named, or no delta at all."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"invalid delta: {reason}")
+        self.reason = reason
+
+
 class InvalidDealing(InvalidInput):
     """A dealing of the coin does not fit the committee it is for."""
 

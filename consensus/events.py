@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from octra.consensus.epoch import Committee, OrderingParams
-from octra.consensus.vertex import Vertex
+from octra.consensus.vertex import EXECUTED, NO_DELTA, Vertex
 from octra.primitives import NodeId
 
 
@@ -109,13 +109,16 @@ class EpochOpened(Struct, frozen=True):
 
 
 class Executed(Struct, frozen=True):
-    """A block was executed and stored; the next own vertex publishes its root. Fed once at start for the head."""
+    """A block is stored; the next own vertex publishes its root. Fed once at start for the head.
+
+    `mode`: was it executed, or a certified delta applied (`vertex.EXECUTED`, `APPLIED`)?
+    """
 
     height: int
     block_id: bytes
     state_root: bytes
-    delta_id: bytes = bytes(32)
-    mode: int = 0
+    delta_id: bytes = NO_DELTA
+    mode: int = EXECUTED
 
 
 Event = (

@@ -35,6 +35,13 @@ RESEND_MS = 2_000  # a stalled seat repeats its last vertex: the link may have d
 FETCH_FIRST_MS, FETCH_LAST_MS = 50, 2_000  # back-off doubles between these
 FETCH_IN_FLIGHT, FETCH_OPEN_MS = 32, 200  # per peer; a question without an answer frees its place
 FETCH_PAUSE_MS = 50  # between walks of a long list of questions
+EXECUTOR_HEIGHTS = 32  # where execution is split, the seats on duty change after so many blocks
+DELTA_WAIT_ROUNDS = 3  # a round trip and one; then everybody executes
+DELTA_RUN = 16  # deltas that one claim names: seats publish their last block only, and a round orders two and more
+DELTAS_KEPT = 64  # heights that an executor serves; who is further behind executes
+DELTA_BYTES_MAX = 8 << 20  # a block that changes more is executed by all: 24 batches of 1,000 transfers change 8 MB
+DELTAS_BYTES_MAX = 32 << 20  # of all that are kept in memory
+
 RANGE_ROUNDS = 64  # rounds asked for at once by a node that lags
 RANGE_WAIT_MS = 2_000  # then another peer is asked
 EPOCH_ROUNDS_MAX = 20_000  # an epoch closes then, whatever its clock says: the order of one epoch stays small

@@ -28,6 +28,8 @@ from octra.crypto.hash import H, tag16
 from octra.errors import Malformed
 
 VERSION = 1
+EXECUTED, APPLIED = 0, 1  # Execution.mode
+NO_DELTA = bytes(32)  # of a seat that publishes none
 SIGN_TAG = tag16("octra.vertex")
 
 
@@ -55,7 +57,10 @@ class BatchRef(Struct, frozen=True, array_like=True):
 
 
 class Execution(Struct, frozen=True, array_like=True):
-    """How the author came to the state root of the header: mode 0 executed, mode 1 applied a certified delta."""
+    """How the author came to the state root of the header: it executed the block, or applied a certified delta.
+
+    `delta_id` names the deltas of up to `DELTA_RUN` heights, the header's being the last (`ledger.delta.run_id`).
+    """
 
     mode: U8
     delta_id: Hash32

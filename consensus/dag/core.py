@@ -96,6 +96,8 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
     _decide(state, effects)
     effects += state.closing.end(state.roots)
     effects += state.attesting.round_reached(state.store.quorum_round)
+    if state.deltas is not None:
+        effects += state.deltas.round_reached(state.store.quorum_round)
     if state.now_ms is not None:
         effects += state.sync.due(
             state.now_ms,
@@ -164,6 +166,8 @@ def _inserted(state: DagState, entry: Entry, sender: NodeId | None, effects: lis
         effects += state.attesting.attested(id, entry)
     _coin_share(state, entry, effects)
     effects += state.roots.heard(entry.vertex)
+    if state.deltas is not None:
+        effects += state.deltas.heard(entry.vertex)
     effects += state.closing.inserted(entry)
     if state.own is not None and entry.author == state.own_seat:
         state.own.published(entry, state.now_ms or 0)
@@ -302,6 +306,8 @@ def _commit(state: DagState, slot: Slot, leader: Entry, effects: list[Effect]) -
     after = rule.slot_after(slot, state.committee.slots)
     draft = state.ordering.commit(state.store, leader, after, state.coins.values[slot.round])
     effects.append(Commit(draft))
+    if state.deltas is not None:
+        state.deltas.ordered(draft.height)
     for batch in draft.batches:
         state.attesting.settle(batch.id)
         if state.own is not None:
@@ -338,6 +344,8 @@ def _executed(state: DagState, event: Executed, effects: list[Effect]) -> None:
         state.own.claim = claim
         state.own.execution = Execution(event.mode, event.delta_id)
     effects += state.roots.executed(event.height, claim)
+    if state.deltas is not None:
+        state.deltas.executed(event.height)
     effects += state.closing.executed(state.roots, state.store, event.height)
 
 

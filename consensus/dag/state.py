@@ -7,6 +7,7 @@ from msgspec import Struct
 from octra.codec import decode, encode
 from octra.consensus.dag.attest import Attesting
 from octra.consensus.dag.closing import Closing
+from octra.consensus.dag.deltas import DeltaTally
 from octra.consensus.dag.order import BatchState, Ordering
 from octra.consensus.dag.propose import Proposer, default_pace
 from octra.consensus.dag.roots import RootTally
@@ -50,6 +51,7 @@ class DagState:
         self.coins = CoinState()
         self.roots = RootTally(committee)
         self.roots.start(params.start_height)
+        self.deltas = DeltaTally(committee, params.start_height) if params.split else None
         self.closing = Closing(committee, params)
         self.sync = Sync(committee.seats, own_seat)
         self.work_height = 0  # highest block with batches

@@ -216,6 +216,8 @@ class OrderingActor:
                 self._certified(height, encode(certificate))
             case effects.Certified(height):
                 self._ledger.tell(RootCertified(height))
+            case effects.DeltaCertified() | effects.DeltaOverdue():
+                self._ledger.tell(order)
             case effects.RecordEvidence(evidence):
                 data = encode_evidence(evidence)
                 rows = Batch()
