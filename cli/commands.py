@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tx": ("octra.cli.tx", "show a transaction, or wait for it"),
     "verify": ("octra.cli.verify", "an account's proof, checked by a light node"),
     "node": ("octra.cli.node", "set up, start and ask a node"),
+    "snapshot": ("octra.cli.snapshot", "copies of the state that new nodes start from"),
     "localnet": ("octra.cli.localnet", "a whole network on this machine"),
     "circle": ("octra.cli.circle", "make, build, deploy, call and view Circles"),
     "fhe": ("octra.cli.fhe", "compute on encrypted numbers, without any network"),
@@ -24,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("octra.cli.demo", "the whole story on a local network, step by step"),
 }
 
-GROUPS = frozenset({"wallet", "address", "tx", "node", "localnet", "circle", "fhe"})  # have subcommands
+GROUPS = frozenset({"wallet", "address", "tx", "node", "snapshot", "localnet", "circle", "fhe"})  # have subcommands
 
 GLOBAL_HELP = """Options before or after any command:
   --json             one JSON object on stdout, also for errors

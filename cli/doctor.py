@@ -126,6 +126,8 @@ def _node() -> Iterator[Check]:
     state = str(facts.get("state"))
     reasons = ", ".join(facts.get("reasons") or []) or "octra node status tells more"
     yield Check("node", bool(facts.get("ready")), f"{facts.get('role')} at {url}, {state}", reasons, needed=False)
+    if facts.get("origin"):
+        yield Check("history", True, f"begins with {facts['origin']}")
     yield from _clock(url)
 
 

@@ -66,16 +66,20 @@ def init(
 
 
 @app.command()
-def start() -> Answer:
+def start(
+    checkpoint: str = typer.Option("", help="start from a snapshot above this checkpoint: its id, or a file with it"),
+    snapshot: Path | None = typer.Option(None, help="start from this file, made by `octra snapshot export`"),
+) -> Answer:
     """Run the node of --home until it is told to stop (Ctrl-C, SIGTERM)."""
     from octra.node.daemon import run
+    from octra.node.starting import Start
 
     passphrase = None
     if settings.current.passphrase_file:
         from octra.cli.wallets import passphrase_for
 
         passphrase = passphrase_for("the node key")
-    run(settings.current.directory, passphrase)
+    run(settings.current.directory, passphrase, Start(checkpoint, snapshot))
     return Answer({"stopped": True})
 
 
@@ -122,7 +126,20 @@ def status() -> Answer:
 
 
 def _status_lines(facts: dict[str, Any]) -> list[tuple[str, object]]:
-    shown = ("chain_id", "role", "state", "height", "epoch", "round", "peers", "node_id", "key", "coin", "kernel")
+    shown = (
+        "chain_id",
+        "role",
+        "state",
+        "height",
+        "epoch",
+        "round",
+        "peers",
+        "origin",
+        "node_id",
+        "key",
+        "coin",
+        "kernel",
+    )
     return [(name.replace("_", " "), facts[name]) for name in shown if facts.get(name) is not None]
 
 

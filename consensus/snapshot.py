@@ -159,7 +159,7 @@ def admit_manifest(data: bytes) -> tuple[Manifest, bytes]:
         raise ManifestRefused("the block is not the one that the checkpoint names")
     if record.id != body.epoch_record or record.epoch != body.epoch + 1:
         raise ManifestRefused("the epoch record is not the one that the checkpoint names")
-    if (record.close_height, record.close_block) != (body.height, body.block_id):
+    if (record.close_height, record.close_block, record.state_root) != (body.height, body.block_id, body.state_root):
         raise ManifestRefused("the epoch record closes another block")
     if not 1 <= len(manifest.chunks) <= CHUNKS_MAX or not manifest.rows:
         raise ManifestRefused("a snapshot has rows")
@@ -172,10 +172,7 @@ def follow_to(start: Trusted, links: Sequence[Link], manifest: Manifest) -> Trus
     Raises `SnapshotTooOld` or `CheckpointRefused`.
     """
     body = manifest.checkpoint.body
-    if body.chain_id != start.chain_id:
-        raise CheckpointRefused("another chain")
-    if body.height < start.height:
-        raise SnapshotTooOld(body.epoch, start.epoch)
+    check_age(start, manifest)
     try:
         trusted = follow_all(start, links)
     except InvalidInput as error:
@@ -185,6 +182,15 @@ def follow_to(start: Trusted, links: Sequence[Link], manifest: Manifest) -> Trus
     if links and links[-1].checkpoint.body != body:
         raise CheckpointRefused("the links lead to another checkpoint of that epoch")
     return trusted
+
+
+def check_age(start: Trusted, manifest: Manifest) -> None:
+    """Can links from here lead to this manifest? Raises `SnapshotTooOld` or `CheckpointRefused`."""
+    body = manifest.checkpoint.body
+    if body.chain_id != start.chain_id:
+        raise CheckpointRefused("another chain")
+    if body.height < start.height:
+        raise SnapshotTooOld(body.epoch, start.epoch)
 
 
 def trust_in(link: Link, chain_id: str) -> Trusted:

@@ -36,6 +36,14 @@ class Role(StrEnum):
     LIGHT = "light"  # holds no state: follows checkpoints and verifies proofs
 
 
+class Join(StrEnum):
+    """How a node with an empty directory comes to the state of its chain."""
+
+    AUTO = "auto"  # by a snapshot if a peer offers one; founders replay
+    SNAPSHOT = "snapshot"  # only so
+    REPLAY = "replay"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -68,6 +76,15 @@ class FheSection(_Section):
     evaluation_key: str = "evaluation.key"  # relative to the data directory
 
 
+class SnapshotsSection(_Section):
+    """The state at the ends of epochs, for nodes that start without replaying what was before."""
+
+    join: Join = Join.AUTO
+    checkpoint: str = ""  # id that is trusted beside the genesis, 64 hex digits
+    make: bool = True
+    every_epochs: int = Field(default=0, ge=0)  # 0: each for a bootstrap node, every eighth for others
+
+
 class LogSection(_Section):
     """What is written about the node's life."""
 
@@ -81,6 +98,7 @@ class Config(_Section):
     p2p: P2PSection = P2PSection()
     http: HttpSection = HttpSection()
     fhe: FheSection = FheSection()
+    snapshots: SnapshotsSection = SnapshotsSection()
     log: LogSection = LogSection()
 
 

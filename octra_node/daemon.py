@@ -11,6 +11,8 @@ from pathlib import Path
 
 from octra import __version__
 from octra.circles.executor import ExecutorPool
+from octra.codec import decode
+from octra.consensus.epoch import EpochRecord
 from octra.consensus.events import PeerConnected
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.genesis_state import genesis_writes
@@ -22,12 +24,14 @@ from octra.node.actors.mempool import MempoolActor
 from octra.node.actors.ordering import OrderingActor
 from octra.node.actors.ref import ActorCode
 from octra.node.actors.seat import SeatActor
+from octra.node.actors.snapshots import SnapshotActor
 from octra.node.actors.supervisor import Supervisor
 from octra.node.actors.sync import SyncActor
 from octra.node.board import Board
 from octra.node.clock import LoopClock
 from octra.node.facade import FullNode
 from octra.node.gate import Gate
+from octra.node.installing import CHAIN_KEY, DATABASE, chain_row, origin_of
 from octra.node.p2p.address import PlaceKind, parse_place
 from octra.node.p2p.carrier import Carrier
 from octra.node.p2p.endpoint import Endpoint
@@ -43,10 +47,11 @@ from octra.node.p2p.tls import TlsCarrier
 from octra.node.parts import Facts, Parts, Stores
 from octra.node.seating import Seating
 from octra.node.serving import serving
+from octra.node.starting import Start, bring_state
 from octra.node.trouble import SlowStore, Trouble
 from octra.primitives import NodeId
 from octra.storage import space
-from octra.storage.blocks import BlockStore
+from octra.storage.blocks import BlockStore, CertificateKind
 from octra.storage.kv import Batch, Family, KeyValue
 from octra.storage.rocks import open_rocks
 from octra.storage.sign_log import SignLog
@@ -59,10 +64,9 @@ WIRE_ROLE = {
     config.Role.BOOTSTRAP: WireRole.BOOTSTRAP,
 }
 MAILBOX_BYTES = 64 * 1024 * 1024
-CHAIN_KEY = b"chain"  # whose blocks a database holds: genesis hash, then the name for people
 
 
-def run(directory: Path, passphrase: str | None = None) -> None:
+def run(directory: Path, passphrase: str | None = None, start: Start = Start()) -> None:
     """Run the node of `directory` until SIGTERM or SIGINT. Raises what keeps it from running, one clear error."""
     settings = config.load(directory)
     with home.lock(directory):
@@ -70,10 +74,10 @@ def run(directory: Path, passphrase: str | None = None) -> None:
         genesis = home.read_genesis(directory)
         keys = home.read_keys(directory, passphrase)
         sampling.start_if_asked(directory)
-        asyncio.run(_run(directory, settings, genesis, keys))
+        asyncio.run(_run(directory, settings, genesis, keys, start))
 
 
-async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys: home.NodeKeys) -> None:
+async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys: home.NodeKeys, start: Start) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything is open: a node that still starts ends cleanly too
@@ -95,7 +99,9 @@ async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys:
 
         await run_light(facts, stop)
     else:
-        await _run_full(facts, stop)
+        await bring_state(facts, start, stop)
+        if not stop.is_set():
+            await _run_full(facts, stop)
     if following is not None:
         following.cancel()
 
@@ -117,7 +123,9 @@ async def _run_full(facts: Facts, stop: asyncio.Event) -> None:
                 key.key_id,
                 len(facts.params.seats),
             )
-            parts = Parts(facts, stores, router, engine, math, Board(), Seating(facts, stores.state))
+            parts = Parts(
+                facts, stores, router, engine, math, Board(), Seating(facts, stores.state, joined_record(stores))
+            )
             parts.seating.on_open.append(gate.seat)
             add_actors(parts, supervisor, identity)
             await router.start()  # before the actors: one of them dials at once; what arrives waits in mailboxes
@@ -129,7 +137,8 @@ async def _run_full(facts: Facts, stop: asyncio.Event) -> None:
 
 def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None:
     """Declare the actors of a full node, those that others lean on first."""
-    watchers = (ActorCode.MEMPOOL, ActorCode.KEYSHARD, ActorCode.SYNC)
+    drawn = parts.seating.drawn
+    watchers = (ActorCode.MEMPOOL, ActorCode.KEYSHARD, ActorCode.SYNC, *((ActorCode.STORAGE,) if drawn else ()))
     supervisor.add(
         ActorCode.LEDGER, lambda: LedgerActor(parts, watchers), critical=True, count_max=100_000, size_max=MAILBOX_BYTES
     )
@@ -139,6 +148,9 @@ def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None
     )
     seat = supervisor.add(ActorCode.KEYSHARD, lambda: SeatActor(parts), count_max=10_000)
     sync = supervisor.add(ActorCode.SYNC, lambda: SyncActor(parts), count_max=10_000)
+    if drawn:  # only there an epoch begins anew, so that its state alone is enough to join
+        snapshots = supervisor.add(ActorCode.STORAGE, lambda: SnapshotActor(parts), count_max=10_000)
+        parts.router.register_actor(ActorCode.STORAGE, snapshots)
     members = frozenset(parts.facts.committee.seats)
     wanted = members - {identity.node_id} if identity.node_id in members else frozenset()
     peers = supervisor.add(
@@ -146,7 +158,6 @@ def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None
         lambda: PeersActor(identity, parts.router, parts.facts.config.p2p.bootstrap, wanted),
         count_max=4_096,
     )
-    drawn = parts.seating.drawn
     for_seats = {(ActorCode.MEMPOOL, MempoolMessage.BATCH), (ActorCode.ORDERING, OrderingMessage.VERTICES)}
 
     def allow(actor: ActorCode) -> Callable[[NodeId, int], bool]:
@@ -234,14 +245,14 @@ async def until_stopped(supervisor: Supervisor, stop: asyncio.Event) -> None:
 @contextlib.contextmanager
 def open_stores(facts: Facts) -> Iterator[Stores]:
     """Open (or begin) the database of a full node; the state of height 0 is that of genesis. Raises `OtherChain`."""
-    kv: KeyValue = open_rocks(facts.directory / "db")
+    kv: KeyValue = open_rocks(facts.directory / DATABASE)
     if facts.trouble is not None:
         kv = SlowStore(kv, facts.trouble)
     try:
         writes = WriteQueue(kv)
         try:
             state = StateStore(kv, writer=writes)
-            own = facts.genesis.chain + facts.genesis.chain_id.encode()
+            own = chain_row(facts.genesis)
             if state.head is not None:
                 held = kv.get(Family.META, CHAIN_KEY) or own
                 if held != own:
@@ -254,13 +265,22 @@ def open_stores(facts: Facts) -> Iterator[Stores]:
                 state.commit(0, rows, {}, lambda roots: (), first)
             signed = SignLog(facts.directory / "journal", facts.trouble.sync if facts.trouble else os.fdatasync)
             try:
-                yield Stores(kv, writes, state, BlockStore(kv), signed)
+                yield Stores(kv, writes, state, BlockStore(kv), signed, origin_of(kv))
             finally:
                 signed.close()
         finally:
             writes.close()
     finally:
         kv.close()
+
+
+def joined_record(stores: Stores) -> EpochRecord | None:
+    """The record that a snapshot ended with, while the node has executed nothing beyond it."""
+    head, origin = stores.state.head, stores.origin
+    if head is None or origin is None or head.height != origin.height:
+        return None
+    data = stores.blocks.certificate(CertificateKind.EPOCH_RECORD, origin.epoch + 1, origin.height)
+    return None if data is None else decode(data, EpochRecord)
 
 
 def _status(stores: Stores) -> Status:

@@ -20,6 +20,7 @@ from octra.storage.blocks import BlockReader, BlockStore, CertificateKind
 from octra.storage.kv import Batch
 
 LINKS_MAX = 4_096  # epochs that a chain of links is searched in: nine days of 180 s
+RECENT_LINKS_MAX = 512  # that one is looked for in: longer ago than bonds are held, nobody vouches for a checkpoint
 
 
 def keep(rows: Batch, blocks: BlockStore, state: StateView, checkpoint: Checkpoint) -> None:
@@ -40,6 +41,19 @@ def links_of(blocks: BlockReader, genesis: Genesis) -> tuple[Link, ...]:
         return tuple(Link(decode(data, Checkpoint), founders) for _, _, data in newest)
     rows = blocks.latest_certificates(CertificateKind.LINK, LINKS_MAX)
     return shortest([decode(data, Link) for _, _, data in reversed(rows)], registered_root(founders))
+
+
+def between(blocks: BlockReader, root: bytes, from_epoch: int, to_epoch: int) -> tuple[Link, ...]:
+    """The shortest chain that leads from the registered set of `root` to the checkpoint of an epoch, as far as held."""
+    rows = blocks.certificates(CertificateKind.LINK, first_epoch=from_epoch, limit=LINKS_MAX)
+    return shortest([decode(data, Link) for epoch, _, data in rows if epoch <= to_epoch], root)
+
+
+def by_checkpoint(blocks: BlockReader, id: bytes) -> Link | None:
+    """The link of a checkpoint of the last epochs, by its id."""
+    rows = blocks.latest_certificates(CertificateKind.LINK, RECENT_LINKS_MAX)
+    found = (decode(data, Link) for _, _, data in rows)
+    return next((link for link in found if link.checkpoint.id == id), None)
 
 
 def shortest(links: Sequence[Link], root: bytes) -> tuple[Link, ...]:

@@ -8,6 +8,7 @@ from octra.consensus.ports import CircleEngine
 from octra.consensus.threshold_math import ThresholdMath
 from octra.node.board import Board
 from octra.node.facts import Facts
+from octra.node.installing import Origin
 from octra.node.p2p.router import Router
 from octra.node.seating import Seating
 from octra.storage.blocks import BlockStore
@@ -28,6 +29,7 @@ class Stores:
     state: StateStore
     blocks: BlockStore
     signed: SignLog
+    origin: Origin | None = None  # where the history begins; None: at genesis
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from octra.node.facts import Facts
 class Seating:
     """Written by the ordering actor alone, read by all others."""
 
-    def __init__(self, facts: Facts, view: StateView) -> None:
+    def __init__(self, facts: Facts, view: StateView, joined: EpochRecord | None = None) -> None:
+        """`joined`: the state is the close of an epoch that this node did not see; with this record begins the next."""
         self._facts = facts
         self.drawn = facts.genesis.drawn
         self.holder = CoinHolder(facts.keys.node_id, *facts.keys.coin_dealing_secrets()) if self.drawn else None
@@ -37,6 +38,8 @@ class Seating:
             record = load(view, keys.epoch_record(clock_of(view).epoch), EpochRecord)
             assert record is not None, "the state holds the record of its epoch"
             self.open(record, view)
+            if joined is not None:
+                self.open(joined, view)
 
     def open(self, record: EpochRecord, view: StateView) -> None:
         """A committee begins. `view`: the state that the record closes, or a later one of its epoch."""

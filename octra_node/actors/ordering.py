@@ -139,6 +139,9 @@ class OrderingActor:
                 message.reply(encode(self._range(self._seating.epoch, request.from_round, request.to_round)))
             case OrderingMessage.FETCH_EPOCH_RANGE:
                 asked = decode(message.body, EpochRangeRequest)
+                if self._stores.origin is not None and asked.epoch <= self._stores.origin.epoch:
+                    message.refuse(RefusalCode.NOT_FOUND, "this node joined later")
+                    return
                 message.reply(encode(self._range(asked.epoch, asked.from_round, asked.to_round)))
             case _:
                 message.refuse(RefusalCode.UNKNOWN)

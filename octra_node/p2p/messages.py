@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from octra.consensus.light import Link
+
 
 class OrderingMessage(IntEnum):
     """To the ordering actor."""
@@ -38,6 +40,15 @@ class SyncMessage(IntEnum):
     PROVE = 4  # ask: ProofRequest -> a proof document in JSON (docs/spec/proofs.md)
     SUBMIT = 5  # ask: wire bytes of a transaction -> its id
     VALIDATOR_VOTE = 6  # tell: ValidatorVote, where committees are drawn
+
+
+class SnapshotMessage(IntEnum):
+    """To the storage actor: what a node needs that starts from the state of a checkpoint. On the bulk lane."""
+
+    OFFER = 2  # ask: empty -> a signed manifest, the newest one
+    CHUNK = 3  # ask: ChunkRequest -> a chunk as it is stored
+    LINKS = 4  # ask: LinksRequest -> LinkList
+    LINK = 5  # ask: id of a checkpoint -> Link
 
 
 class VertexList(Struct, frozen=True, array_like=True):
@@ -109,3 +120,24 @@ class ProofRequest(Struct, frozen=True, array_like=True):
 
     kind: str
     name: str
+
+
+class ChunkRequest(Struct, frozen=True, array_like=True):
+    """A chunk of the snapshot of a height."""
+
+    height: int
+    index: int
+
+
+class LinksRequest(Struct, frozen=True, array_like=True):
+    """Links that lead from a registered set to the checkpoint of an epoch."""
+
+    root: bytes  # of the set that signs the first of them
+    from_epoch: int
+    to_epoch: int
+
+
+class LinkList(Struct, frozen=True, array_like=True):
+    """Some links in their order; those that did not fit are asked for from the last one on."""
+
+    links: tuple[Link, ...]

@@ -15,6 +15,16 @@ class NotFound(InvalidInput):
         self.what = what
 
 
+class BeforeOrigin(InvalidInput):
+    """This node began with a snapshot: what was executed up to then is known to others only."""
+
+    oct_code = 4101
+
+    def __init__(self, what: str, origin: int) -> None:
+        super().__init__(f"no such {what} here: this node holds blocks above height {origin} only")
+        self.what, self.origin = what, origin
+
+
 class UnknownAccount(InvalidInput):
     """No transaction has ever touched this account."""
 

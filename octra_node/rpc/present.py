@@ -113,6 +113,7 @@ def status(facade: NodeFacade, view: StoredView | None) -> Json:
             certified_height=view.certified,
             checkpointed_height=view.checkpointed,
             state_root=view.state_root.hex(),
+            origin="genesis" if view.origin is None else f"the snapshot of height {view.origin.height}",
         )
     return answer
 

@@ -27,6 +27,7 @@ from octra.consensus.ledger.records import (
 from octra.consensus.ledger.state import load, read
 from octra.consensus.ledger.transactions import SignedLegacy, Unchecked, decode_item
 from octra.errors import InvalidInput
+from octra.node.installing import Origin, origin_of
 from octra.node.rpc.facts import CircleFacts, EpochFacts, Fate, HeightFacts, Level, TransactionFacts
 from octra.primitives import address_of
 from octra.storage.blocks import BlockReader, CertificateKind, CommitRow, TxPlace
@@ -53,6 +54,11 @@ class StoredView:
         """The newest stored height; 0 is the genesis."""
         head = self.state.head
         return 0 if head is None else head.height
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the blocks of this node begin; None: at genesis."""
+        return origin_of(self._rows)
 
     @property
     def state_root(self) -> bytes:

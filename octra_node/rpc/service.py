@@ -19,7 +19,7 @@ from octra.consensus.ledger.transactions import (
     decode_item,
 )
 from octra.errors import InvalidInput
-from octra.node.rpc.errors import BadRequest, NoNetworkKey, NotFound, UnknownAccount
+from octra.node.rpc.errors import BadRequest, BeforeOrigin, NoNetworkKey, NotFound, UnknownAccount
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.facts import AccountFacts, CircleFacts, EpochFacts, HeightFacts, Level, TransactionFacts
 from octra.node.rpc.reading import StoredView, transaction_facts
@@ -64,7 +64,7 @@ def account(facade: NodeFacade, view: StoredView, address: bytes) -> AccountFact
 
 
 def transaction(facade: NodeFacade, view: StoredView, tx_id: bytes) -> TransactionFacts:
-    """A transaction in a block, in the pool, or gone; raises `NotFound`."""
+    """A transaction in a block, in the pool, or gone; raises `NotFound` or `BeforeOrigin`."""
     found = view.transaction(tx_id)
     if found is not None:
         return found
@@ -73,7 +73,7 @@ def transaction(facade: NodeFacade, view: StoredView, tx_id: bytes) -> Transacti
         return transaction_facts(decode_item(item))
     fate = facade.fate(tx_id)
     if fate is None:
-        raise NotFound("transaction")
+        raise absent(view, "transaction")
     return transaction_facts(decode_item(fate.item), fate=fate)
 
 
@@ -178,8 +178,17 @@ def public_amount(op: ops.Op) -> int:
 # --- blocks and epochs ---
 
 
+def absent(view: StoredView, what: str) -> NotFound | BeforeOrigin:
+    """What to raise for a thing that no block here holds: an older block may, if this node does not hold them all."""
+    origin = view.origin
+    return NotFound(what) if origin is None else BeforeOrigin(what, origin.height)
+
+
 def block(view: StoredView, height: int) -> tuple[HeightFacts, list[TransactionFacts]]:
-    """A block with its transactions; raises `NotFound`."""
+    """A block with its transactions; raises `NotFound` or `BeforeOrigin`."""
+    origin = view.origin
+    if origin is not None and 0 < height <= origin.height:
+        raise BeforeOrigin("height", origin.height)
     facts = view.block(height)
     if facts is None:
         raise NotFound("height")
@@ -187,7 +196,10 @@ def block(view: StoredView, height: int) -> tuple[HeightFacts, list[TransactionF
 
 
 def epoch(view: StoredView, number: int) -> EpochFacts:
-    """An epoch that has begun; raises `NotFound`."""
+    """An epoch that has begun; raises `NotFound` or `BeforeOrigin`."""
+    origin = view.origin
+    if origin is not None and 0 <= number <= origin.epoch:
+        raise BeforeOrigin("epoch", origin.height)
     facts = view.epoch(number)
     if facts is None:
         raise NotFound("epoch")
