@@ -44,6 +44,7 @@ __all__ = ["HttpServer", "PortTaken", "build_app"]
 
 KEEP_ALIVE_S: Final = 60
 SHUTDOWN_S: Final = 3
+LAST_S: Final = 1.0  # for requests that a stopping node still answers
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -87,9 +88,9 @@ class HttpServer:
     ) -> None:
         """`public` turns budgets on; `names` are host names besides localhost under which the node is known."""
         self.host, self.port = host, port
-        app = build_app(facade, public=public, names=names)
+        self._app = build_app(facade, public=public, names=names)
         config = uvicorn.Config(
-            app,
+            self._app,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -113,8 +114,9 @@ class HttpServer:
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
-        """Finish what is being answered, then close."""
+        """Finish what is being answered, tell those who wait for longer to ask again, then close."""
         if self._task is not None:
+            self._app.hurry(LAST_S)
             self._server.should_exit = True
             await self._task
             self._task = None
@@ -139,7 +141,7 @@ def build_app(
     public: bool = False,
     names: Collection[str] = (),
     now_ms: Callable[[], int] = monotonic_ms,
-) -> ASGIApp:
+) -> Limits:
     """The whole application: what a request goes through, from outside to inside."""
 
     async def rpc(request: Request) -> Response:
@@ -173,7 +175,7 @@ def build_app(
     )
     app.router.redirect_slashes = False
     spend = _spender(now_ms) if public else None
-    return _Limits(_Circles(app, facade), facade, spend, frozenset(names))
+    return Limits(_Circles(app, facade), facade, spend, frozenset(names))
 
 
 def _refusal(facade: NodeFacade, request: Request, error: OctraError) -> Response:
@@ -241,13 +243,20 @@ def is_circle_host(gateway: circle_gateway.Gateway, host: str) -> bool:
     return gateway.circle_of(host) is not None
 
 
-class _Limits:
+class Limits:
     """What stands before everything: known host, sizes, budgets, number and time of requests, headers of answers."""
 
     def __init__(self, app: ASGIApp, facade: NodeFacade, spend: Spend | None, names: frozenset[str]) -> None:
         self._app, self._facade, self._spend, self._names = app, facade, spend, names
         self._gateway = circle_gateway.Gateway()
-        self._running = 0
+        self._running: dict[asyncio.Timeout, None] = {}
+
+    def hurry(self, left_s: float) -> None:
+        """Requests that run have so much time left: the node stops."""
+        ends = asyncio.get_running_loop().time() + left_s
+        for running in self._running:
+            if not running.expired():
+                running.reschedule(ends)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -271,12 +280,12 @@ class _Limits:
             if shared and scope["method"] == "OPTIONS":
                 await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
                 return
-            self._running += 1
-            try:
-                async with asyncio.timeout(REQUEST_S):
+            async with asyncio.timeout(REQUEST_S) as running:
+                self._running[running] = None
+                try:
                     await self._app(scope, _bounded(scope, receive), send_with_headers)
-            finally:
-                self._running -= 1
+                finally:
+                    del self._running[running]
         except TimeoutError:
             if not started:
                 await _refusal(self._facade, Request(scope), TooSlow(REQUEST_S))(scope, receive, send_with_headers)
@@ -296,7 +305,7 @@ class _Limits:
         length = _header(scope, b"content-length")
         if length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise BodyTooLarge(BODY_BYTES_MAX)
-        if self._running >= REQUESTS_AT_ONCE:
+        if len(self._running) >= REQUESTS_AT_ONCE:
             raise Busy
         if self._spend is not None and not scope["path"].startswith(_FREE):
             scope["octra.spend"] = self._spend

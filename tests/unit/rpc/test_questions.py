@@ -288,3 +288,29 @@ def test_the_server_listens_answers_and_stops_inside_a_running_loop(node: Any, i
             await asyncio.to_thread(get, "/health")
 
     asyncio.run(scenario())
+
+
+def test_who_waits_when_the_server_stops_is_told_to_ask_again(
+    node: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        asked = asyncio.Event()
+
+        async def never(*_: object) -> bool:
+            asked.set()
+            await asyncio.Event().wait()
+            return True
+
+        monkeypatch.setattr(node, "wait", never)
+        server = HttpServer(node, "127.0.0.1", 0)
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        body = b'{"jsonrpc":"2.0","id":1,"method":"octra_wait","params":["%s"]}' % (b"00" * 32)
+        writer.write(b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await asked.wait()
+        await server.stop()
+        assert b"OCT-5041" in await reader.read()
+        writer.close()
+
+    asyncio.run(scenario())
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
