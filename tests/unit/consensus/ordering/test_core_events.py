@@ -531,6 +531,18 @@ def test_blocks_come_in_order_and_the_floor_follows_64_rounds_below() -> None:
     assert min(entry.round for entry in seat.state.store.entries.values()) == seat.state.floor + 1
 
 
+def test_a_vertex_whose_link_nobody_can_resolve_is_inserted_when_the_floor_passes_the_link() -> None:
+    seat, layers = Seat(None), rounds(80)
+    ghost = make_vertex(3, 1, twin=9)
+    waiting = make_vertex(30, 3, layers[28], weak=[ghost], twin=1)
+    _run(seat, layers[:40])
+    seat.receive(waiting)
+    assert waiting.id in seat.state.store.waiting
+    _run(seat, layers[40:])
+    assert seat.state.floor > ghost.round
+    assert waiting.id in seat.state.store
+
+
 def test_every_committed_slot_gives_a_block_of_its_own() -> None:
     seat = Seat(None)
     drafts = [effect.draft for effect in _run(seat, rounds(24)) if isinstance(effect, Commit)]

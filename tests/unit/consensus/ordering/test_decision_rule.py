@@ -49,6 +49,13 @@ def test_commit_needs_q_certificates_not_fewer() -> None:
         assert (Slot(1, 0) in decided) == (count >= Q)
 
 
+def test_commit_needs_certificates_of_q_authors_however_many_twins_certify() -> None:
+    layers = _rounds(4)
+    top = full_round(layers[3], N)[:2]
+    twins = [make_vertex(5, 0, layers[3], twin=twin) for twin in (1, 2, 3)]
+    assert Slot(1, 0) not in decisions_of(insert_all(N, [*_flat(layers), *top, *twins]), {1: (0, 1)})
+
+
 def test_a_silent_leader_is_skipped_by_q_blames_not_fewer() -> None:
     layers = [[vertex for vertex in _rounds(1)[0] if vertex.author != 3]]
     for _ in range(2):
