@@ -25,6 +25,7 @@ GET_PEERS = 2  # ask: empty body; answer: encoded list of records
 
 TICK_MS = 250
 BACKOFF_FIRST_MS, BACKOFF_MAX_MS = 250, 60_000
+BACKOFF_WANTED_MAX_MS = 5_000  # whom we need is dialled more often: a seat behind a healed cut holds the quorum up
 BACKOFF_WRONG_CHAIN_MS = 3_600_000
 STEADY_MS = 60_000  # a link that lived so long forgives earlier failures
 PATIENCE_MS = 1_500  # the higher NodeId of a pair lets the lower one dial first
@@ -164,7 +165,8 @@ class PeerBook:
             self._pause(entry, now_ms)
 
     def _pause(self, entry: _Entry, now_ms: int) -> None:
-        pause_ms = min(BACKOFF_FIRST_MS << min(entry.failures, 16), BACKOFF_MAX_MS)
+        most_ms = BACKOFF_WANTED_MAX_MS if entry.wanted else BACKOFF_MAX_MS
+        pause_ms = min(BACKOFF_FIRST_MS << min(entry.failures, 16), most_ms)
         entry.failures += 1
         entry.dial_at_ms = now_ms + pause_ms + self._rng.randrange(pause_ms // 2 + 1)
 
