@@ -210,7 +210,7 @@ class Joiner:
             if not sources:
                 raise NobodyServes
             await asyncio.gather(
-                *(self._drain(offer, sources, peer, missing) for peer in sources[:PEERS_MAX] for _ in range(EACH_MAX))
+                *(self._drain(offer, sources, peer, missing) for _ in range(EACH_MAX) for peer in sources[:PEERS_MAX])
             )
 
     async def _drain(self, offer: Offer, sources: list[NodeId], peer: NodeId, missing: list[int]) -> None:

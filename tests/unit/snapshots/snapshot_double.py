@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -49,7 +50,7 @@ class Node:
         self.key, self.bls = SigningKey(seed), bls.SecretScalar.from_seed(H("test.snap.bls", seed))
         self.coin = sharing.scalar_from(seed)
 
-    @property
+    @cached_property
     def validator(self) -> Validator:
         return Validator(self.key.public, self.bls.public())
 
@@ -90,6 +91,7 @@ class SnapshotMaker:
     def __init__(self, epoch: int = 3, store: MemoryKeyValue | None = None) -> None:
         self.epoch, self.store = epoch, store or MemoryKeyValue()
         self.state = StateStore(self.store)
+        self._made: dict[int, tuple[Manifest, list[bytes]]] = {}
 
     def copy(self) -> SnapshotMaker:
         return SnapshotMaker(self.epoch, self.store.copy())
@@ -146,12 +148,15 @@ class SnapshotMaker:
 
     def link(self, nodes: list[Node] = NODES) -> Link:
         """From the genesis to the close."""
-        return Link(self.checkpoint(nodes), tuple(node.validator for node in NODES), self.record)
+        checkpoint = self.snapshot()[0].checkpoint if nodes is NODES else self.checkpoint(nodes)
+        return Link(checkpoint, tuple(node.validator for node in NODES), self.record)
 
     # --- snapshots ---
 
     def snapshot(self) -> tuple[Manifest, list[bytes]]:
-        return self.manifest_of(rows_at(self.store, self.height))
+        if self.height not in self._made:
+            self._made[self.height] = self.manifest_of(rows_at(self.store, self.height))
+        return self._made[self.height]
 
     def manifest_of(self, rows: Iterable[tuple[bytes, Row]]) -> tuple[Manifest, list[bytes]]:
         """A snapshot of these rows, right or wrong, under the honest close."""
