@@ -307,7 +307,7 @@ def _commit(state: DagState, slot: Slot, leader: Entry, effects: list[Effect]) -
     draft = state.ordering.commit(state.store, leader, after, state.coins.values[slot.round])
     effects.append(Commit(draft))
     if state.deltas is not None:
-        state.deltas.ordered(draft.height)
+        state.deltas.ordered(draft.height, state.store.quorum_round)
     for batch in draft.batches:
         state.attesting.settle(batch.id)
         if state.own is not None:

@@ -15,10 +15,10 @@ class DeltaTally:
     def __init__(self, committee: Committee, head: int) -> None:
         """`head`: the height up to which the own node has executed."""
         self._needed = committee.faults + 1
-        self._head, self._ordered = head, head
+        self._head = head
+        self._ordered: dict[int, int] = {}  # height that waits -> round in which it was ordered
         self._claims: dict[int, dict[int, tuple[bytes, bytes]]] = {}  # height -> seat -> (block id, delta id)
         self._certified: set[int] = set()
-        self._waiting_since: int | None = None  # round in which the next height began to wait
         self._overdue = 0
 
     def heard(self, vertex: Vertex) -> list[Effect]:
@@ -38,26 +38,31 @@ class DeltaTally:
         self._certified.add(height)
         return [DeltaCertified(height, *claim, seats)]
 
-    def ordered(self, height: int) -> None:
-        """The block of this height is in the order."""
-        self._ordered = max(self._ordered, height)
+    def ordered(self, height: int, round: int) -> None:
+        """The block of this height came into the order in this round of ours."""
+        if height > self._head:
+            self._ordered.setdefault(height, round)
 
     def executed(self, height: int) -> None:
         """The own node has stored this height, in whichever way."""
-        self._head, self._waiting_since = height, None
+        self._head = height
+        self._ordered = {above: round for above, round in self._ordered.items() if above > height}
         self._claims = {above: claims for above, claims in self._claims.items() if above > height}
         self._certified = {above for above in self._certified if above > height}
 
     def round_reached(self, round: int) -> list[Effect]:
-        """Tell once of a next height for which no certain delta has come in time, or none can come any more."""
+        """Tell once of a next height for which no certain delta has come in time, or none can come any more.
+
+        Patience begins when a height is ordered, not when its turn comes: rounds order several blocks each, and a
+        node that waited for one after the other would fall behind for ever.
+        """
         height = self._head + 1
-        if height > self._ordered or height == self._overdue:
+        since = self._ordered.get(height)
+        if since is None or height == self._overdue:
             return []
         if any(top < height + DELTA_RUN for top in self._certified):
             return []  # it is in the run that this claim names
-        if self._waiting_since is None:
-            self._waiting_since = round
-        if round < self._waiting_since + DELTA_WAIT_ROUNDS and not self._certified:
+        if round < since + DELTA_WAIT_ROUNDS and not self._certified:
             return []
         self._overdue = height
         return [DeltaOverdue(height)]

@@ -92,29 +92,34 @@ def test_what_is_stored_or_far_ahead_is_not_kept(tally: DeltaTally) -> None:
 
 def test_a_block_waits_three_rounds_for_its_delta_and_is_then_executed_by_all(tally: DeltaTally) -> None:
     assert tally.round_reached(10) == []
-    tally.ordered(1)
+    tally.ordered(1, 10)
     assert [tally.round_reached(round) for round in (10, 11, 12)] == [[], [], []]
     assert tally.round_reached(13) == [DeltaOverdue(1)]
     assert tally.round_reached(14) == []
 
 
-def test_the_wait_begins_when_the_block_below_is_done(tally: DeltaTally) -> None:
-    tally.ordered(2)
-    tally.round_reached(10)
-    tally.executed(1)
-    assert tally.round_reached(14) == []
-    assert tally.round_reached(17) == [DeltaOverdue(2)]
+def test_blocks_that_waited_behind_another_do_not_wait_again(tally: DeltaTally) -> None:
+    """Rounds order two blocks each: one wait after the other would be six rounds behind after every three."""
+    for height in range(1, 7):
+        tally.ordered(height, 10 + height // 2)
+    for height in range(1, 5):
+        assert tally.round_reached(15) == [DeltaOverdue(height)]
+        tally.executed(height)
+    tally.executed(5)
+    assert tally.round_reached(15) == []  # ordered in round 13
+    assert tally.round_reached(16) == [DeltaOverdue(6)]
 
 
 def test_a_certain_delta_ends_the_wait_for_every_height_that_its_run_names(tally: DeltaTally) -> None:
     top = limits.DELTA_RUN
-    tally.ordered(top)
+    tally.ordered(1, 1)
     heard(tally, *(says(seat, height=top) for seat in range(3)))
     assert all(tally.round_reached(round) == [] for round in range(1, 50))
 
 
 def test_a_height_that_the_runs_have_passed_over_is_executed_at_once(tally: DeltaTally) -> None:
-    tally.ordered(limits.DELTA_RUN + 1)
+    tally.ordered(1, 1)
+    tally.ordered(2, 1)
     heard(tally, *(says(seat, height=limits.DELTA_RUN + 1) for seat in range(3)))
     assert tally.round_reached(1) == [DeltaOverdue(1)]
     tally.executed(1)
