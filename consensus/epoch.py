@@ -67,6 +67,7 @@ class OrderingParams(Struct, frozen=True):
     start_height: int = 0  # of the block before the first
     close_ms: int | None = None  # the first block of at least this time closes the epoch; None: it never closes
     split: bool = False  # may the own node apply certified deltas? It never shows in the order or in a block
+    audit_secret: bytes = b""  # 32 bytes that no other seat knows: which matured batches this one checks; empty: none
 
 
 DRAWN_RULES = 2  # rules version from which committees are drawn for each epoch

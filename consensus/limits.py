@@ -42,6 +42,9 @@ DELTAS_KEPT = 64  # heights that an executor serves; who is further behind execu
 DELTA_BYTES_MAX = 8 << 20  # a block that changes more is executed by all: 24 batches of 1,000 transfers change 8 MB
 DELTAS_BYTES_MAX = 32 << 20  # of all that are kept in memory
 
+AUDIT_SHARE = 64  # one of so many matured batches is checked by a seat that did not attest it: 1.6 % more work
+AUDITS_MAX = 64  # that wait for bytes or a verdict
+
 RANGE_ROUNDS = 64  # rounds asked for at once by a node that lags
 RANGE_WAIT_MS = 2_000  # then another peer is asked
 EPOCH_ROUNDS_MAX = 20_000  # an epoch closes then, whatever its clock says: the order of one epoch stays small

@@ -78,6 +78,10 @@ class NodeKeys:
         seed = self.node.seed()
         return sharing.scalar_from(H("octra.coin.key", seed)), H("octra.coin.deal", seed)
 
+    def audit_secret(self) -> bytes:
+        """What chooses the batches that this node checks though it did not attest them."""
+        return H("octra.audit.key", self.node.seed())
+
     def __repr__(self) -> str:
         return "<secret>"
 

@@ -4,6 +4,9 @@ A batch counts once f + 1 distinct seats, the author among them, vouch for it: o
 signature and holds the bytes. So each seat checks only the batches of the authors whose neighbour it is in the graph
 of the epoch, and further ones when neighbours stay silent. Whoever vouches counts, asked or not, so the duty below is
 a matter of work and never of agreement.
+
+That an honest seat is among f + 1 holds while at most f lie. Should there be more, audits find it out: of the batches
+that others vouched for, each seat checks one of 64, and nobody can tell which.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from octra.consensus.effects import CheckBatch, Effect, RecordEvidence
 from octra.consensus.epoch import Committee
 from octra.consensus.evidence import FalseAttestation, InvalidBatchReferenced
 from octra.consensus.graph import attestors
+from octra.crypto.hash import H
 
 
 class HeldBatch(Struct):
@@ -36,14 +40,24 @@ class News(Struct):
     vouchers: dict[int, Entry]
 
 
+class Audit(Struct):
+    """A batch that matured without us, and who vouched for it. It is checked when its bytes are here."""
+
+    news: News
+    batch: HeldBatch
+
+
 class Attesting:
     """The unsettled batches, and the own seat's part in them. A node without a seat checks nothing."""
 
-    def __init__(self, committee: Committee, own: Proposer | None) -> None:
+    def __init__(self, committee: Committee, own: Proposer | None, audit_secret: bytes = b"") -> None:
+        """`audit_secret` chooses the batches to audit, and is known to this seat alone; without it there are none."""
         self._own, self._needed = own, committee.faults + 1
         self._places = [] if own is None else _places(committee, own.seat)
         self.held: dict[bytes, HeldBatch] = {}
         self.news: dict[bytes, News] = {}
+        self.audits: dict[bytes, Audit] = {}
+        self._audit_secret = audit_secret
         self._round = 0  # up to which escalation was looked at
 
     def stored(self, id: bytes, author: int, round: int) -> list[Effect]:
@@ -80,12 +94,13 @@ class Attesting:
 
     def checked(self, id: bytes, invalid_index: int | None) -> list[Effect]:
         """The static check of a held batch ended: vouch for it, or prove what those did who vouch."""
-        batch, news = self.held.get(id), self.news.get(id)
+        audit = self.audits.pop(id, None)
+        batch, news = (self.held.get(id), self.news.get(id)) if audit is None else (audit.batch, audit.news)
         if batch is None or batch.valid is not None:
             return []
         batch.valid, batch.invalid_index = invalid_index is None, invalid_index or 0
         if batch.valid:
-            if self._own is not None and batch.author != self._own.seat:
+            if audit is None and self._own is not None and batch.author != self._own.seat:
                 self._own.attest[id] = None
             return []
         return [] if news is None else [_proof(entry, id, batch) for entry in news.vouchers.values()]
@@ -97,10 +112,28 @@ class Attesting:
         self._round = round
         return [effect for id in self.news for effect in self._ask_if_due(id, round)]
 
-    def settle(self, id: bytes) -> None:
-        """A batch matured."""
-        self.held.pop(id, None)
-        self.news.pop(id, None)
+    def settle(self, id: bytes) -> list[Effect]:
+        """A batch matured: enough seats vouch for it. Perhaps we look whether they may."""
+        batch, news = self.held.pop(id, None), self.news.pop(id, None)
+        if news is None or (batch is not None and batch.asked) or not self._is_audited(id):
+            return []
+        self.audits[id] = Audit(news, batch or HeldBatch(news.reference.author, news.reference.round))
+        while len(self.audits) > limits.AUDITS_MAX:
+            del self.audits[next(iter(self.audits))]
+        return [] if batch is None else self.settled_stored(id)
+
+    def settled_stored(self, id: bytes) -> list[Effect]:
+        """The bytes of a batch that has matured are here."""
+        audit = self.audits.get(id)
+        if audit is None or audit.batch.asked:
+            return []
+        audit.batch.asked = True
+        return [CheckBatch(id)]
+
+    def _is_audited(self, id: bytes) -> bool:
+        if self._own is None or not self._audit_secret:
+            return False
+        return int.from_bytes(H("octra.audit", self._audit_secret, id)[:4], "big") % limits.AUDIT_SHARE == 0
 
     def forget(self, id: bytes) -> None:
         """No reference to the batch counts any more."""

@@ -215,6 +215,8 @@ def _batch_stored(state: DagState, id: bytes, author: int, effects: list[Effect]
     state.sync.batches.pop(id, None)
     if not state.ordering.is_settled(id):
         effects += state.attesting.stored(id, author, state.store.quorum_round)
+    else:
+        effects += state.attesting.settled_stored(id)
 
 
 def _own_batch(state: DagState, id: bytes, count: int, size: int) -> None:
@@ -309,7 +311,7 @@ def _commit(state: DagState, slot: Slot, leader: Entry, effects: list[Effect]) -
     if state.deltas is not None:
         state.deltas.ordered(draft.height, state.store.quorum_round)
     for batch in draft.batches:
-        state.attesting.settle(batch.id)
+        effects += state.attesting.settle(batch.id)
         if state.own is not None:
             state.own.settle(batch.id)
     if draft.batches:

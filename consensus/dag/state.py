@@ -58,7 +58,7 @@ class DagState:
         self.proven: set[int] = set()  # seats whose equivocation is recorded
         pace = params.pace or default_pace(committee.size)
         self.own = None if own_seat is None else Proposer(own_seat, pace, resume_round)
-        self.attesting = Attesting(committee, self.own)
+        self.attesting = Attesting(committee, self.own, params.audit_secret)
 
     @classmethod
     def create(
