@@ -60,10 +60,12 @@ class Seating:
     def params(self) -> OrderingParams:
         """When the running order begins and ends."""
         record, genesis = self.record, self._facts.genesis
+        secret = self._facts.keys.audit_secret()
         if not self.drawn:
-            return OrderingParams(start_time_ms=genesis.time_ms)
+            return OrderingParams(start_time_ms=genesis.time_ms, audit_secret=secret)
         start_ms = record.close_time_ms
-        return OrderingParams(start_ms, None, record.close_height, start_ms + genesis.epoch_ms)
+        close_ms = start_ms + genesis.epoch_ms
+        return OrderingParams(start_ms, None, record.close_height, close_ms, audit_secret=secret)
 
     def opened_by(self, height: int) -> EpochRecord | None:
         """The record that the block of this height brings into the state, if it is the first of its epoch."""
