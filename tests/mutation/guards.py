@@ -14,7 +14,7 @@ sys.path.insert(0, str(TESTS / "simulation"))
 sys.path.insert(0, str(TESTS / "unit" / "consensus" / "epochs"))
 sys.path.insert(0, str(TESTS / "unit" / "consensus" / "ledger"))
 
-INTENT_DAGS, WIDE_DAGS, CHUNK = 4_000, 2_500, 50
+INTENT_DAGS, WIDE_DAGS, CHUNK = 2_000, 1_000, 50
 TWINS_STRIDE = 20
 NETWORK_SEEDS = 100
 

@@ -40,8 +40,8 @@ MUTANTS = (
         "skip when any twin lacks q votes",
         "consensus/dag/rule.py",
         SKIPS,
-        "blames = max((sum(any(entry.supported(round, author) is not leader for entry in twins)"
-        " for twins in voters.values()) for leader in store.authors(round).get(author, [None])), default=0)",
+        "blames = max(sum(any(entry.supported(round, author) is not leader for entry in twins)"
+        " for twins in voters.values()) for leader in store.authors(round).get(author, [author]))",
         (RULE, "exhaustive", "twins", "intent", "wide"),
     ),
     Mutant(
