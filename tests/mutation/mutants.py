@@ -13,6 +13,7 @@ STORE = "unit/consensus/ordering/test_dag_store.py"
 BLOCKS = "unit/consensus/ordering/test_block_order.py"
 CORE = "unit/consensus/ordering/test_core_events.py"
 LEADERS = "unit/consensus/ordering/test_slot_leaders.py"
+DELTAS = "unit/consensus/ordering/test_delta_tally.py"
 VERTEX = "unit/consensus/ordering/test_vertex_rules.py"
 CHECKPOINT = "unit/consensus/ordering/test_checkpoints.py"
 CLOSE = "unit/consensus/epochs/test_epoch_close.py"
@@ -290,6 +291,14 @@ MUTANTS = (
         "3 * signers > 2 *",
         "3 * signers >= 2 *",
         (CHECKPOINT,),
+    ),
+    Mutant(
+        32,
+        "who applied a delta counts as who executed",
+        "consensus/dag/deltas.py",
+        "if execution.mode != EXECUTED or execution.delta_id == NO_DELTA:",
+        "if execution.delta_id == NO_DELTA:",
+        (DELTAS,),
     ),
     Mutant(
         33,
