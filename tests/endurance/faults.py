@@ -18,7 +18,7 @@ from endurance.seats import Seats
 PAUSE_S, AWAY_S, CUT_S, SLOW_S = (5.0, 30.0), (0.0, 15.0), (5.0, 30.0), (30.0, 120.0)
 SYNC_MS = (100, 400)
 GAP_S = (1.0, 6.0)  # between the beginnings of two faults
-OUTAGES = (0.12, 0.75)  # parts of the run after which the whole network goes down: by kill -9, then politely
+OUTAGES = (0.05, 0.92)  # parts of the run after which the whole network goes down: by kill -9, then politely
 CATCH_UP_S = 300.0
 
 

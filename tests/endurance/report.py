@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from endurance.story import Result
 
-WARM = 0.25  # of the run: caches fill, tables reach their size
+WARM = 0.4  # of the run: the database fills its write buffers once, and the first outage is over
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -57,15 +58,20 @@ def memory(result: Result) -> dict[str, Any]:
     """Growth of the processes that live on after the warm-up until the end, by a straight line through their samples."""
     since = result.started_s + WARM * result.plan.seconds
     lives = [life for life in result.seen.lives.values() if life.samples]
-    grown = [found for life in lives if (found := life.growth(since)) is not None]
-    longest = max((seconds for seconds, _, _ in grown), default=0)
-    steady = [found for found in grown if found[0] > 0.6 * longest]
+    grown = [(life, found) for life in lives if (found := life.growth(since)) is not None]
+    longest = max((found[0] for _, found in grown), default=0)
+    steady = [found for _, found in grown if found[0] > 0.6 * longest]
+    minutes: dict[int, list[float]] = {}
+    for life, found in grown:
+        for at, mib in life.samples if found[0] > 0.6 * longest else ():
+            minutes.setdefault(int((at - result.started_s) // 60), []).append(mib)
     return {
         "processes": len(lives),
         "measured": len(steady),
         "over_s": round(longest),
         "mean_mib": percentiles([mib for _, mib, _ in steady]),
         "growth_mib_per_minute": percentiles([slope for _, _, slope in steady]),
+        "mean_mib_by_minute": {minute: round(fmean(values), 1) for minute, values in sorted(minutes.items())},
         "highest_mib": round(max((mib for life in lives for _, mib in life.samples), default=0.0), 1),
     }
 
@@ -116,6 +122,7 @@ def table(found: dict[str, Any]) -> str:
         ("whole network away s", found["outages_s"]),
         ("memory of a process MiB, p50 / p99 / max", three(found["memory"]["mean_mib"])),
         ("  growth MiB a minute, p50 / p99 / max", three(found["memory"]["growth_mib_per_minute"])),
+        ("  mean of them, by minute", " ".join(f"{mib:.0f}" for mib in found["memory"]["mean_mib_by_minute"].values())),
         ("  measured", f"{found['memory']['measured']} processes over {found['memory']['over_s']} s"),
         (
             "disk MiB, all nodes; a node and minute",
