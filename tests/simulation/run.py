@@ -2,6 +2,8 @@
 
 run.py --nodes 4 --seeds 1000 --jobs 2      many seeds; exit 1 and the failing seeds if a check fails
 run.py --nodes 7 --seed 123                 one seed, in detail
+run.py --strategies                         every faulty seat and hostile network by name: 200 seeds at n = 7, 20 at 24
+run.py --strategies flood --nodes 7         one of them
 run.py --epochs 10                          120 validators, a fifth of them dishonest, drawn committees, churn
 run.py --twins                              one seat runs twice: all partitions of eight rounds, all leaders
 """
@@ -9,7 +11,9 @@ run.py --twins                              one seat runs twice: all partitions 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from multiprocessing import get_context
@@ -20,28 +24,38 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/epochs"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/ledger"))
 
+import campaign
 from epochs.world import large_plan, run_plan
 from ordering.exhaustive import explore_slot
 from ordering.runs import Result, run_seed
+from ordering.trials import LARGE
 from ordering.twins import explore_cores, explore_rule
+
+JOURNAL = Path(tempfile.gettempdir()) / "octra-campaign.jsonl"
 
 
 def main() -> int:
     """Run the seeds that the command line asks for and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[4, 7], help="committee sizes (default 4 7)")
-    parser.add_argument("--seeds", type=int, default=200, help="seeds per size (default 200)")
+    parser.add_argument("--nodes", type=int, nargs="+", help="committee sizes (default 4 7; with --strategies 7 24)")
+    parser.add_argument("--seeds", type=int, help="seeds per size (default 200; with --strategies 20 where n > 15)")
     parser.add_argument("--first", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--seed", type=int, help="run this seed alone and print it")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--real-crypto", action="store_true", help="Ed25519 and BLS instead of hashes (slow)")
     parser.add_argument("--epochs", type=int, help="instead: so many epochs of a large chain with drawn committees")
     parser.add_argument("--twins", action="store_true", help="instead: two copies of one seat under all partitions")
+    parser.add_argument("--strategies", nargs="*", metavar="NAME", help="instead: a campaign over these (default all)")
+    parser.add_argument("--journal", type=Path, default=JOURNAL, help="finished runs of campaigns, to go on later")
+    parser.add_argument("--write", type=Path, help="with --strategies: write the figures to this file")
     options = parser.parse_args()
     if options.twins:
         return _run_twins()
     if options.epochs:
         return _run_epochs(options.seed or 1, options.epochs)
+    if options.strategies is not None:
+        return _run_strategies(options)
+    options.nodes, options.seeds = options.nodes or [4, 7], options.seeds or 200
     if options.seed is not None:
         results = [run_seed(options.seed, size, real_crypto=options.real_crypto) for size in options.nodes]
         for result in results:
@@ -53,6 +67,19 @@ def main() -> int:
         for seed in range(options.first, options.first + options.seeds)
     ]
     return _report(list(_run_all(work, options.jobs)), options.nodes)
+
+
+def _run_strategies(options: argparse.Namespace) -> int:
+    unknown = set(options.strategies) - {name for _, name in campaign.names()}
+    if unknown:
+        print(f"no such strategy: {', '.join(sorted(unknown))}\nthere are: {', '.join(n for _, n in campaign.names())}")
+        return 2
+    seeds = {size: options.seeds or (20 if size >= LARGE else 200) for size in options.nodes or [7, 24]}
+    rows = campaign.run_campaign(campaign.plan(seeds, options.strategies), options.jobs, options.journal)
+    print(campaign.report(rows))
+    if options.write is not None:
+        options.write.write_text(json.dumps({"rows": campaign.summary(rows)}, indent=1) + "\n")
+    return any(row.problems for row in rows)
 
 
 def _run_epochs(seed: int, epochs: int) -> int:

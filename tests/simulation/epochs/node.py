@@ -6,7 +6,7 @@ now and then for a certificate, and for records of closed epochs, and takes over
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
@@ -27,6 +27,8 @@ from octra.consensus.effects import (
     CombineCoin,
     Commit,
     CommitDraft,
+    DeltaCertified,
+    DeltaOverdue,
     Diverged,
     Effect,
     EpochEnded,
@@ -40,7 +42,7 @@ from octra.consensus.effects import (
     SendVertices,
 )
 from octra.consensus.epoch import Committee, EpochRecord, Pace
-from octra.consensus.errors import InvalidCertificate
+from octra.consensus.errors import InvalidCertificate, InvalidVertex
 from octra.consensus.events import (
     BatchChecked,
     BatchStored,
@@ -55,10 +57,11 @@ from octra.consensus.events import (
     Ticked,
     VertexReceived,
 )
+from octra.consensus.evidence import judge
 from octra.consensus.ledger import epochs, ops, validators
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.coin_holder import CoinDuty
-from octra.consensus.vertex import Vertex, check_vertex, seal_vertex
+from octra.consensus.vertex import Vertex, seal_vertex
 from octra.crypto import bls
 from octra.crypto.hash import H
 from octra.primitives import NodeId
@@ -105,6 +108,8 @@ class EpochNode:
         self.pool: dict[bytes, bytes] = {}
         self.running, self.life = False, 0
         self.troubles: list[str] = []
+        self.refused: Counter[str] = Counter()  # messages that were refused, by the class of the error
+        self.accused: set[tuple[bytes, str]] = set()  # nodes that this one holds proofs against, and of what
         self.parts: dict[int, dict[bytes, bytes]] = {}  # closed epoch -> node -> signature
         self.state: DagState | None = None
 
@@ -225,7 +230,7 @@ class EpochNode:
         try:
             claim = verify_certificate(certificate, self.committee)
         except InvalidCertificate as error:
-            self.troubles.append(f"hand-over refused: {error}")
+            self.refused[type(error).__name__] += 1
             return
         same = (claim.height, claim.block_id, claim.state_root) == (
             record.close_height,
@@ -233,6 +238,7 @@ class EpochNode:
             record.state_root,
         )
         if not same or not coin.beacon_is_valid(self.committee, record.beacon_signature):
+            self.refused["EpochRecord"] += 1
             return
         if self.world.ledger.record(record.state_root, record.close_block, record.beacon_signature) != record:
             return
@@ -301,7 +307,7 @@ class EpochNode:
                 self.broadcast(vertex)
             case SendVertices(peer, vertices):
                 for vertex in vertices:
-                    self._send_vertex(self.world.number_of(peer), vertex)
+                    self.send_vertex(self.world.number_of(peer), vertex)
             case FetchVertices(peer, ids):
                 self._ask(peer, "serve_vertices", anchor, ids)
             case FetchRange(peer, from_round, to_round):
@@ -333,8 +339,13 @@ class EpochNode:
                 self.troubles.append(f"diverged at {height}")
             case Halt(reason):
                 self.troubles.append(f"halt: {reason}")
-            case CloseEpoch() | Certified() | RecordEvidence() | Prune():
+            case RecordEvidence(evidence):
+                seat, kind = judge(evidence, self.committee), type(evidence).__name__
+                self.accused.add((self.committee.seats[seat], kind))
+            case CloseEpoch() | Certified() | Prune():
                 pass
+            case DeltaCertified() | DeltaOverdue():
+                raise AssertionError("every seat of this simulation executes")
             case _:
                 assert_never(effect)
 
@@ -379,17 +390,23 @@ class EpochNode:
     def broadcast(self, vertex: Vertex) -> None:
         """Send an own vertex to the committee, and to all where all follow."""
         for peer in self.world.audience(self.committee):
-            self._send_vertex(peer, vertex)
+            self.send_vertex(peer, vertex)
 
-    def _send_vertex(self, peer: int, vertex: Vertex) -> None:
+    def send_vertex(self, peer: int, vertex: Vertex) -> None:
+        """Send a vertex to one peer."""
         self.world.send(self.number, peer, "receive_vertex", vertex, self.number)
 
     def receive_vertex(self, vertex: Vertex, sender: int) -> None:
         """The border: what belongs to a committee that we do not know yet is held."""
         anchor = vertex.header.anchor
         if anchor == self.committee.anchor:
-            if self.state is not None:
-                check_vertex(vertex, self.committee)
+            if self.state is None:
+                return
+            try:
+                self.world.admit(vertex, self.committee)
+            except InvalidVertex as error:
+                self.refused[type(error).__name__] += 1
+            else:
                 self.feed(VertexReceived(vertex, NodeId(self.world.nodes[sender].keys.id)))
         elif all(anchor != record.id for record, _ in self.disk.handed):
             if len(self.held) < HELD_MAX:
@@ -402,7 +419,7 @@ class EpochNode:
         for id in ids:
             vertex = self.disk.vertices.get(anchor, {}).get(id)
             if vertex is not None:
-                self._send_vertex(asker, vertex)
+                self.send_vertex(asker, vertex)
 
     def serve_range(self, asker: int, anchor: bytes, from_round: int, to_round: int) -> None:
         """Answer from block storage, in (round, author) order."""
@@ -411,7 +428,7 @@ class EpochNode:
             (one for one in stored if from_round <= one.round <= to_round), key=lambda v: (v.round, v.author)
         )
         for vertex in found[:RANGE_VERTICES_MAX]:
-            self._send_vertex(asker, vertex)
+            self.send_vertex(asker, vertex)
         last = found[RANGE_VERTICES_MAX].round - 1 if len(found) > RANGE_VERTICES_MAX else to_round
         self.world.send(self.number, asker, "receive_range_end", self.number, anchor, last)
 
@@ -539,6 +556,10 @@ class EpochNode:
         return self.keys.holder.answer(self.view, duty)
 
     def _say(self, op: ops.Op) -> None:
+        self.submit(self.node_item(op))
+
+    def node_item(self, op: ops.Op) -> bytes:
+        """A signed operation of the node itself."""
         params = self.world.ledger.params
         body = tx.build(
             chain=params.chain,
@@ -548,7 +569,7 @@ class EpochNode:
             fee=0,
             op=op,
         )
-        self.submit(tx.sign(body, self.keys.node))
+        return tx.sign(body, self.keys.node)
 
     def _vote(self) -> None:
         """Sign the close, and send the part to three seats."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from epochs.world import HABITS, Plan, Result, large_plan, run_plan
+from epochs.faulty import HABITS
+from epochs.trials import draw_plan
+from epochs.world import Plan, Result, large_plan, run_plan
+
+REFUSED = {"replay_of_epochs", "false_hand_over"}  # habits whose messages honest nodes can see through at once
 
 
 def _sound(result: Result) -> Result:
@@ -36,10 +42,16 @@ def test_a_seat_whose_epoch_others_have_left_finds_its_end_in_their_vertices() -
 
 
 @pytest.mark.parametrize("habit", HABITS)
-def test_one_faulty_node_of_four_stops_neither_epochs_nor_coins_nor_checkpoints(habit: str) -> None:
-    result = _sound(run_plan(Plan(6, founders=4, epochs=2, habits={1: habit}, transfers=10)))
+def test_one_faulty_node_of_four_stops_neither_epochs_nor_checkpoints(habit: str) -> None:
+    result = _sound(run_plan(draw_plan(habit, 6, 4)))
     assert result.removed == (habit == "twins")
-    assert result.kept == 0
+    assert bool(result.refused) == (habit in REFUSED)
+
+
+@pytest.mark.parametrize("habit", ["bad_dealing", "bad_dealing_to_one", "false_complaints", "two_dealings"])
+def test_one_faulty_dealer_of_four_does_not_delay_the_next_coin(habit: str) -> None:
+    ample = replace(draw_plan(habit, 6, 4), epoch_ms=8_000)
+    assert _sound(run_plan(ample)).kept == 0
 
 
 def test_the_same_seed_gives_the_same_trace_and_another_seed_another() -> None:

@@ -12,31 +12,27 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from epoch_double import EpochChain, NodeKeys
+from epoch_double import EpochChain
+from epochs.faulty import DOUBLE_SPEND, PAYEES, GamesScores, make_node
 from epochs.node import EpochNode
 from epochs.shared import SharedCoins, SharedLedger
-from msgspec.structs import replace
 
-from octra.consensus import coin, coin_dealing
 from octra.consensus.committee import OPERATOR_SEATS, Candidate, draw
-from octra.consensus.effects import Propose
 from octra.consensus.epoch import Committee, EpochRules
 from octra.consensus.ledger import epochs, fees, keys, ops
 from octra.consensus.ledger import transactions as tx
-from octra.consensus.ledger.coin_holder import AckCoin, CoinDuty, DealCoin
-from octra.consensus.ledger.coin_rules import dealing_of, progress_of
 from octra.consensus.ledger.epoch_records import ValidatorStatus
 from octra.consensus.ledger.records import Account
 from octra.consensus.ledger.state import load
 from octra.consensus.ledger.validators import all_validators
 from octra.consensus.limits import COMMITTEE_MAX
-from octra.consensus.vertex import Vertex, seal_vertex
+from octra.consensus.vertex import Vertex, check_signature, check_vertex
 from octra.crypto import bls
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.primitives import address_of
 
-HABITS = ("silent", "twins", "bad_dealer", "false_complaints", "wrong_root", "bad_shares", "bad_votes")
+LARGE_PLAN_HABITS = ("silent", "twins", "bad_dealing", "false_complaints", "wrong_root", "bad_shares", "bad_votes")
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Plan:
 
 def large_plan(seed: int, epochs: int = 10) -> Plan:
     """24 founders, 96 newcomers, 24 dishonest ones among all."""
-    habits = {number: HABITS[number // 5 % len(HABITS)] for number in range(2, 120, 5)}
+    habits = {number: LARGE_PLAN_HABITS[number // 5 % len(LARGE_PLAN_HABITS)] for number in range(2, 120, 5)}
     return Plan(
         seed,
         founders=24,
@@ -91,12 +87,13 @@ class EpochWorld:
         self.ledger, self.coins = SharedLedger(chain), SharedCoins()
         self.now_ms = chain.record.close_time_ms
         self.start_ms = self.now_ms
-        self.nodes = [_make_node(self, number, one) for number, one in enumerate(chain.nodes)]
+        self.nodes = [make_node(self, number, one) for number, one in enumerate(chain.nodes)]
         self._numbers = {node.keys.id: node.number for node in self.nodes}
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._serial = self.deliveries = 0
         self.trace = blake2b(digest_size=16)
         self._parts: dict[bytes, bool] = {}
+        self._admitted: set[tuple[bytes, bytes]] = set()
         self.clients: list[Client] = []
         self.edge_crashes_left = plan.crash_at_edges
 
@@ -121,6 +118,14 @@ class EpochWorld:
             _, _, action, arguments = heapq.heappop(self._queue)
             action(*arguments)
         return done()
+
+    def admit(self, vertex: Vertex, committee: Committee) -> None:
+        """The border: rules and signature. Asked by all nodes, answered once; raises `InvalidVertex`."""
+        name = (vertex.id, vertex.signature)
+        if name not in self._admitted:
+            check_vertex(vertex, committee)
+            check_signature(vertex, committee)
+            self._admitted.add(name)
 
     def send(self, source: int, target: int, message: str, *arguments: Any) -> None:
         """One message: a method of the target, called after a delay unless it is lost or the target is down."""
@@ -171,9 +176,13 @@ class EpochWorld:
 
 
 class Client:
-    """One account that sends operations one after the other, through whatever nodes answer."""
+    """One account that sends operations one after the other, through whatever nodes answer.
 
-    def __init__(self, world: EpochWorld, key: SigningKey) -> None:
+    `honest`: must all that it sends be executed?
+    """
+
+    def __init__(self, world: EpochWorld, key: SigningKey, *, honest: bool = True) -> None:
+        self.honest = honest
         self.world, self.key, self.waiting = world, key, list[ops.Op]()
         self.nonce, self.sent_ms = 0, -10_000
         self.item = b""
@@ -209,9 +218,12 @@ class Client:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run showed. `problems` is empty when every check holds."""
+    """What one run showed. `unsafe` and `stalled` are empty when every check holds."""
 
-    problems: tuple[str, ...]
+    unsafe: tuple[str, ...]
+    stalled: tuple[str, ...]
+    proofs: Counter[str]  # against dishonest nodes, by kind
+    refused: Counter[str]  # messages, by class of error
     trace: str
     epochs: int
     height: int
@@ -223,6 +235,11 @@ class Result:
     deliveries: int
     virtual_ms: int
     cpu_seconds: float
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that went wrong."""
+        return self.unsafe + self.stalled
 
 
 def run_plan(plan: Plan) -> Result:
@@ -239,23 +256,29 @@ def run_plan(plan: Plan) -> Result:
     target = plan.epochs
 
     def done() -> bool:
-        return all(node.epoch >= target for node in world.honest) and all(client.done for client in world.clients)
+        return all(node.epoch >= target for node in world.honest) and all(
+            client.done for client in world.clients if client.honest
+        )
 
     finished = world.run_until(done, world.start_ms + (plan.epochs + 10) * 4 * plan.epoch_ms)
-    problems = _check(world)
+    best = world.furthest
+    stalled = []
     if not finished:
         behind = [node.number for node in world.honest if node.epoch < target]
-        problems.append(
-            f"not all reached epoch {target}: {behind}, clients open {sum(not c.done for c in world.clients)}"
-        )
-    best = world.furthest
+        waiting = sum(not client.done for client in world.clients)
+        stalled.append(f"not all reached epoch {target}: {behind}, clients open {waiting}")
     records = [record for record, _ in best.disk.handed]
     state = epochs.epoch_of(best.view)
     assert state is not None
+    if state.signed_epoch < best.epoch - 2:
+        stalled.append(f"only epoch {state.signed_epoch} of {best.epoch} is checkpointed")
     faulty = {node.keys.id for node in world.nodes if not node.honest}
     rows = [row for row in all_validators(best.view) if row.status == ValidatorStatus.REMOVED]
     return Result(
-        problems=tuple(problems),
+        unsafe=tuple(_check(world)),
+        stalled=tuple(stalled),
+        proofs=Counter(kind for _, kind in sorted({proof for node in world.honest for proof in node.accused})),
+        refused=sum((node.refused for node in world.honest), Counter()),
         trace=world.trace.hexdigest(),
         epochs=best.epoch,
         height=best.disk.head[0],
@@ -277,7 +300,9 @@ def _plan_clients(world: EpochWorld) -> None:
     plan, random = world.plan, world.random
     chain = world.ledger.params.chain
     for node in world.nodes:
-        client = Client(world, node.keys.owner)
+        client = Client(world, node.keys.owner, honest=node.honest)
+        if isinstance(node, GamesScores):
+            client.waiting += node.owner_ops()
         joins_ms = 0
         if node.number >= plan.founders:
             place = node.number - plan.founders
@@ -323,67 +348,6 @@ def _crash_at_edge(world: EpochWorld) -> None:
         world.at(40, _crash_at_edge, world)
 
 
-# --- faulty nodes ---
-
-
-def _make_node(world: EpochWorld, number: int, node_keys: NodeKeys) -> EpochNode:
-    habit = world.plan.habits.get(number)
-    if habit is None:
-        return EpochNode(world, number, node_keys)
-    assert habit in HABITS
-    return FaultyNode(world, number, node_keys, habit)
-
-
-class FaultyNode(EpochNode):
-    """The real node with one bad habit."""
-
-    honest = False
-
-    def __init__(self, world: EpochWorld, number: int, node_keys: NodeKeys, habit: str) -> None:
-        super().__init__(world, number, node_keys)
-        self.habit = habit
-
-    def start(self) -> None:
-        if self.habit != "silent":
-            super().start()
-
-    def broadcast(self, vertex: Vertex) -> None:
-        super().broadcast(vertex)
-        if self.habit == "twins" and vertex.round % 6 == 3:
-            header = replace(vertex.header, time_ms=vertex.header.time_ms + 1)
-            share, beacon = vertex.body.coin_share, vertex.body.beacon_share
-            twin = seal_vertex(header, vertex.body, share, self.keys.node.sign, beacon)
-            for peer in self.world.audience(self.committee)[::2]:
-                self.world.send(self.number, peer, "receive_vertex", twin, self.number)
-
-    def seal(self, order: Propose) -> Vertex:
-        if self.habit != "bad_shares" or self.world.random.random() < 0.3:
-            return super().seal(order)
-        wrong, anchor = bls.SecretScalar(77), self.committee.anchor
-        share = coin.make_share(wrong, anchor, order.coin_round) if order.coin_round else b""
-        beacon = coin.make_beacon_share(wrong, anchor) if order.beacon else b""
-        return seal_vertex(order.header, order.body, share, self.keys.node.sign, beacon)
-
-    def claimed(self, root: bytes) -> bytes:
-        return H("sim.lie", root) if self.habit == "wrong_root" else root
-
-    def checkpoint_part(self, part: bytes) -> bytes:
-        return bytes(48) if self.habit == "bad_votes" else part
-
-    def coin_answer(self, duty: CoinDuty) -> ops.Op:
-        op = super().coin_answer(duty)
-        if self.habit == "bad_dealer" and isinstance(duty, DealCoin) and isinstance(op, ops.CoinDeal):
-            masked = tuple(bytes(32) if place % 2 else one for place, one in enumerate(op.dealing.masked))
-            return replace(op, dealing=replace(op.dealing, masked=masked))
-        if self.habit == "false_complaints" and isinstance(duty, AckCoin) and isinstance(op, ops.CoinAck):
-            progress = progress_of(self.view, duty.epoch)
-            assert progress is not None
-            dealings = [(dealer, dealing_of(self.view, duty.epoch, dealer)) for dealer in progress.dealers]
-            lies = tuple(coin_dealing.complain(dealing, dealer, self.keys.coin) for dealer, dealing in dealings)
-            return replace(op, complaints=lies)
-        return op
-
-
 # --- checks ---
 
 
@@ -401,14 +365,17 @@ def _check(world: EpochWorld) -> list[str]:
             roots.setdefault(height, set()).add(root)
     problems += [f"height {height} has {len(found)} roots" for height, found in roots.items() if len(found) > 1]
     problems += _check_committees(world, best)
+    honest, habits = {node.keys.id for node in world.honest}, set(world.plan.habits.values())
+    wrongly = sorted(kind for node in world.honest for one, kind in node.accused if one in honest)
+    if wrongly:
+        problems.append(f"honest nodes are accused of {wrongly}")
     paid = load(best.view, keys.account(address_of(bytes([9]) * 32)), Account)
     count = world.plan.transfers
     if count and (paid is None or paid.balance != count * (count + 1) // 2):
         problems.append(f"transfers lost or doubled: {paid}")
-    state = epochs.epoch_of(best.view)
-    assert state is not None
-    if state.signed_epoch < best.epoch - 2:
-        problems.append(f"only epoch {state.signed_epoch} of {best.epoch} is checkpointed")
+    spent = [load(best.view, keys.account(payee), Account) for payee in PAYEES]
+    if sum(account.balance for account in spent if account) != (DOUBLE_SPEND if "double_spend" in habits else 0):
+        problems.append(f"money was spent twice or never: {spent}")
     return problems
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter, deque
 from typing import assert_never
 
+from ordering.disk import Block, Disk, SimBatch
 from ordering.world import World, sign_vertex
 
 from octra.codec import decode, encode
@@ -21,6 +21,8 @@ from octra.consensus.effects import (
     CombineCoin,
     Commit,
     CommitDraft,
+    DeltaCertified,
+    DeltaOverdue,
     Diverged,
     Effect,
     EpochEnded,
@@ -47,60 +49,16 @@ from octra.consensus.events import (
     VertexReceived,
 )
 from octra.consensus.evidence import Equivocation, Evidence
-from octra.consensus.vertex import Vertex, VertexHeader, admit_vertex, check_vertex, encode_vertex, seal_vertex
+from octra.consensus.graph import executors
+from octra.consensus.limits import DELTA_RUN
+from octra.consensus.vertex import APPLIED, EXECUTED, Vertex, VertexHeader, decode_vertex, seal_vertex
 from octra.crypto.hash import H
+from octra.errors import InvalidInput
 
 TICK_MS = 25
+START_MS = 1_000  # commit times lie above it
 HURRIED = Pace(15, 30)
 RANGE_VERTICES_MAX = 512
-GENESIS = (H("sim.block", b"genesis"), H("sim.root", b"genesis"))
-
-
-@dataclass(frozen=True)
-class SimBatch:
-    """A batch of which only the name matters. `good`: would its static check pass?"""
-
-    id: bytes
-    author: int
-    count: int = 1
-    size: int = 100
-    good: bool = True
-
-
-@dataclass(frozen=True)
-class Block:
-    """An executed block; the state root is a hash chain over the batches."""
-
-    draft: CommitDraft
-    digest: bytes
-    block_id: bytes
-    state_root: bytes
-
-
-@dataclass
-class Disk:
-    """What a restart finds."""
-
-    vertices: dict[bytes, Vertex] = field(default_factory=dict)
-    rounds: dict[int, list[bytes]] = field(default_factory=dict)
-    signed: list[Vertex] = field(default_factory=list)  # the sign log
-    synced_signed: int = 0  # entries of the sign log that a power cut leaves
-    synced_vertices: int = 0  # entries of `vertices` that it leaves
-    reserved_round: int = 0
-    batches: dict[bytes, SimBatch] = field(default_factory=dict)
-    own_batches: dict[bytes, SimBatch] = field(default_factory=dict)
-    blocks: list[Block] = field(default_factory=list)
-    snapshot: bytes | None = None
-
-    def sync(self) -> None:
-        """What we sign over must be as durable as our signature: if all seats lose power, nobody else may have it."""
-        self.synced_signed, self.synced_vertices = len(self.signed), len(self.vertices)
-
-    def keep(self, vertex: Vertex) -> None:
-        """Store an admitted vertex."""
-        if vertex.id not in self.vertices:
-            self.vertices[vertex.id] = vertex
-            self.rounds.setdefault(vertex.round, []).append(vertex.id)
 
 
 class SimNode:
@@ -122,6 +80,8 @@ class SimNode:
         self.sent: dict[int, set[bytes]] = {}  # round -> own vertices that left this node, ever
         self.peak_entries = self.peak_waiting = 0
         self.ranges = self.highest_floor = 0
+        self.refused: Counter[str] = Counter()  # frames, by the class of the error
+        self.commit_rounds: Counter[int] = Counter()  # rounds from an own vertex to the block that orders it
 
     # --- life
 
@@ -133,7 +93,9 @@ class SimNode:
         self.commits: deque[CommitDraft] = deque()
         self.executing = False
         self.pending_snapshot: tuple[int, bytes] | None = None
-        disk, params = self.disk, OrderingParams(1_000, HURRIED if self.world.scenario.hurried else None)
+        self.delta: DeltaCertified | None = None
+        self.overdue = 0  # this height is executed, whoever has the duty
+        disk, params = self.disk, self._params()
         for vertex in disk.signed:  # peers may wait for one that only the sign log still has
             disk.keep(vertex)
         self.resume_round = self._resume_round()
@@ -142,32 +104,26 @@ class SimNode:
         else:
             self.state = restore(disk.snapshot, self.committee, self.own_seat, params, resume_round=self.resume_round)
         self.snapshot_height = self.state.height
-        if disk.blocks:
-            head = disk.blocks[-1]
-            self.feed(Executed(head.draft.height, head.block_id, head.state_root))
-        else:
-            self.feed(Executed(0, *GENESIS))
+        self.feed(Executed(len(disk.blocks), *disk.head))
         for round in sorted(disk.rounds):
             if round > self.state.floor:
-                for id in sorted(disk.rounds[round], key=lambda id: (disk.vertices[id].author, id)):
-                    self.feed(VertexReceived(disk.vertices[id], None))
+                for vertex in disk.round_of(round):
+                    self.feed(VertexReceived(vertex, None))
+        executed = set(disk.executed_batches())
         for batch in disk.own_batches.values():
-            if self.own_seat is not None and not self._is_executed(batch.id):
+            if self.own_seat is not None and batch.id not in executed:
                 self.feed(OwnBatchReady(batch.id, batch.count, batch.size))
         self._tick(self.life)
+
+    def _params(self) -> OrderingParams:
+        scenario = self.world.scenario
+        return OrderingParams(START_MS, HURRIED if scenario.hurried else None, split=scenario.split)
 
     def crash(self, *, power: bool) -> None:
         """The process is gone; with `power`, so is the end of what it wrote without syncing."""
         self.running = False
         if power:
-            random, disk = self.world.random, self.disk
-            unsynced = disk.signed[disk.synced_signed :]
-            lost = {vertex.id for vertex in unsynced[random.randint(0, len(unsynced)) :]}
-            disk.signed = [vertex for vertex in disk.signed if vertex.id not in lost]
-            lost |= {id for id in list(disk.vertices)[disk.synced_vertices :] if random.random() < 0.5}
-            for id in lost & disk.vertices.keys():
-                disk.rounds[disk.vertices.pop(id).round].remove(id)
-            disk.sync()
+            self.disk.lose_power(self.world.random)
             self.lost_power = True
 
     lost_power = False
@@ -248,6 +204,12 @@ class SimNode:
                 self.certificates += 1
             case RecordEvidence(evidence):
                 self.accused.append(evidence)
+            case DeltaCertified():
+                self.delta = effect
+                self._execute()
+            case DeltaOverdue(height):
+                self.overdue = height
+                self._execute()
             case Diverged(height):
                 self.troubles.append(f"diverged at {height}")
             case Halt(reason):
@@ -312,11 +274,21 @@ class SimNode:
     # --- messages from peers
 
     def receive_vertex(self, vertex: Vertex, sender: int) -> None:
-        """The border: only admitted vertices reach the core."""
-        if self.world.scenario.real_crypto:
-            vertex = admit_vertex(encode_vertex(vertex), self.committee)
+        """A vertex arrives, as its bytes would."""
+        self.world.admit(vertex)
+        self._admitted(vertex, sender)
+
+    def receive_frame(self, frame: bytes, sender: int) -> None:
+        """Bytes arrive of which somebody says that they are a vertex."""
+        try:
+            vertex = decode_vertex(frame)
+            self.world.admit(vertex)
+        except InvalidInput as error:
+            self.refused[type(error).__name__] += 1
         else:
-            check_vertex(vertex, self.committee)
+            self._admitted(vertex, sender)
+
+    def _admitted(self, vertex: Vertex, sender: int) -> None:
         self.world.note(vertex.id)
         self.feed(VertexReceived(vertex, self.committee.seats[sender]))
 
@@ -341,8 +313,8 @@ class SimNode:
         """Answer from block storage, in (round, author) order, up to what one answer may hold."""
         sent, round = 0, from_round
         while round <= to_round and sent < RANGE_VERTICES_MAX:
-            for id in sorted(self.disk.rounds.get(round, ()), key=lambda id: (self.disk.vertices[id].author, id)):
-                self.send_vertex(asker, self.disk.vertices[id])
+            for vertex in self.disk.round_of(round):
+                self.send_vertex(asker, vertex)
                 sent += 1
             round += 1
         self.world.send(self.seat, asker, self.world.nodes[asker].receive_range_end, self.seat, round - 1)
@@ -355,16 +327,12 @@ class SimNode:
 
     # --- batches and blocks
 
-    def batch_id(self, number: int) -> bytes:
-        """The name of the number-th batch of this seat's clients."""
-        return H("sim.batch", bytes([self.seat]), number.to_bytes(4, "little"))
-
     def make_batch(self, number: int) -> None:
         """A client of this node fills a batch. While the node is down, the client tries again later."""
         if not self.running:
             self.world.at(500, self.make_batch, number)
             return
-        batch = SimBatch(self.batch_id(number), self.seat)
+        batch = SimBatch(self.seat, number)
         self.disk.own_batches[batch.id] = batch
         self.disk.batches[batch.id] = batch
         self.send_batch(batch)
@@ -380,8 +348,18 @@ class SimNode:
             self.feed(BatchChecked(id, None if self.disk.batches[id].good else 0))
 
     def _commit(self, draft: CommitDraft) -> None:
+        if draft.height > len(self.disk.blocks):
+            self._note_commit(draft)
         self.commits.append(draft)
         self._execute()
+
+    def _note_commit(self, draft: CommitDraft) -> None:
+        reached = self.state.store.quorum_round
+        self.commit_rounds.update(
+            reached - vertex.round for vertex in draft.vertices if vertex.author == self.seat and not vertex.void
+        )
+        if draft.time_ms > max(self.world.now_ms, START_MS) + draft.height:
+            self.troubles.append(f"commit time {draft.time_ms} of height {draft.height} lies ahead of honest clocks")
 
     def _execute(self) -> None:
         """Execute committed blocks in order, as soon as the bytes of their batches are there."""
@@ -394,20 +372,32 @@ class SimNode:
                 continue
             if draft.height != len(self.disk.blocks) + 1:
                 self.troubles.append(f"gap before height {draft.height}")
-            if any(batch.id not in self.disk.batches for batch in draft.batches):
+            way = self.way(draft.height)
+            lacking = any(batch.id not in self.disk.batches for batch in draft.batches)
+            if way is None or (way == EXECUTED and lacking):
                 return
             self.executing = True
-            self.world.at(self.world.random.randrange(1, 8), self._executed, self.life)
+            self.world.at(self.world.random.randrange(1, 8), self._executed, self.life, way, self.delta)
 
-    def _executed(self, life: int) -> None:
+    def way(self, height: int) -> int | None:
+        """How to come to the state of a height now; None: wait for its delta."""
+        seat, size = self.own_seat, self.committee.size
+        if not self.world.scenario.split or seat is None or seat in executors(self.committee.anchor, size, height):
+            return EXECUTED
+        if self.delta is not None and height in self.world.deltas[self.delta.delta_id]:
+            return APPLIED
+        return EXECUTED if self.overdue >= height else None
+
+    def _executed(self, life: int, way: int, delta: DeltaCertified | None) -> None:
         if not self.running or self.life != life:
             return
         draft = self.commits.popleft()
-        parent_id, parent_root = GENESIS
-        if self.disk.blocks:
-            parent_id, parent_root = self.disk.blocks[-1].block_id, self.disk.blocks[-1].state_root
+        parent_id, parent_root = self.disk.head
         digest = H("sim.draft", encode(draft))
-        root = self.execute(parent_root, draft)
+        if way == APPLIED and delta is not None:
+            root = self.world.deltas[delta.delta_id][draft.height]
+        else:
+            root = self.execute(parent_root, draft)
         block = Block(draft, digest, H("sim.block", parent_id, digest, root), root)
         self.disk.blocks.append(block)
         if self.pending_snapshot is not None and self.pending_snapshot[0] <= draft.height:
@@ -415,7 +405,9 @@ class SimNode:
             self.pending_snapshot = None
         self.world.note(self.seat, draft.height, block.block_id)
         self.executing = False
-        self.feed(Executed(draft.height, block.block_id, root))
+        run = self.disk.delta_run()
+        self.world.deltas[run] = {one.draft.height: one.state_root for one in self.disk.blocks[-DELTA_RUN:]}
+        self.feed(Executed(draft.height, block.block_id, root, run, way))
         self._execute()
 
     def execute(self, parent_root: bytes, draft: CommitDraft) -> bytes:
@@ -429,19 +421,12 @@ class SimNode:
             self.snapshot_height = self.state.height
             self.pending_snapshot = (self.state.height, snapshot(self.state))
 
-    def _is_executed(self, id: bytes) -> bool:
-        return any(batch.id == id for block in self.disk.blocks for batch in block.draft.batches)
-
     # --- what the checks ask
 
-    def executed_batches(self) -> list[bytes]:
-        """Every batch this node executed, in order."""
-        return [batch.id for block in self.disk.blocks for batch in block.draft.batches]
-
-    def accused_seats(self) -> set[int]:
-        """Whom this node holds equivocation proofs against."""
-        seats = set()
+    def accusations(self) -> set[tuple[int, str]]:
+        """Whom this node holds proofs against, and of what."""
+        found = set()
         for evidence in self.accused:
-            if isinstance(evidence, Equivocation):
-                seats.add(decode(evidence.first.header, VertexHeader).author)
-        return seats
+            signed = evidence.first if isinstance(evidence, Equivocation) else evidence.header
+            found.add((decode(signed.header, VertexHeader).author, type(evidence).__name__))
+        return found

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 HEAL_MS = 6_000  # all faults of the network end here; crashed nodes are back soon after
 DEADLINE_MS = 120_000  # everything honest must have matured by then
-
-DELAYS = ("uniform", "wide_area", "heavy_tail", "starve_some", "starve_leaders", "local")
-STRATEGIES = (
-    "silent",
-    "crash_without_log",
-    "halves",
-    "halves_other_parents",
-    "three_twins",
-    "late_twin",
-    "reveal_to_few",
-    "bad_coin_share",
-    "few_parents",
-    "wrong_root",
-    "attests_unseen",
-    "attests_nothing",
-    "references_nothing_real",
-    "invalid_batches",
-    "dangling_links",
-    "future_rounds",
-    "wild_clock",
-    "serves_nothing",
-    "serves_garbage",
-)
+LOAD_MS = 5_000  # clients fill batches until then
+DRAWN_DELAYS = ("uniform", "wide_area", "heavy_tail", "starve_some", "starve_leaders", "local")
 
 
 @dataclass(frozen=True)
@@ -66,25 +46,29 @@ class Scenario:
     cuts: tuple[Cut, ...] = ()
     crashes: tuple[Crash, ...] = ()
     hurried: bool = False  # vertices as fast as links allow: many rounds, so that floors, ranges and snapshots matter
+    split: bool = False  # seats without the duty to execute a block wait for its delta
     reserve_rounds: int = 1
     batches_per_seat: int = 6
     real_crypto: bool = False
+    heal_ms: int = HEAL_MS
+    load_ms: int = LOAD_MS
+    live_rounds: int | None = None  # bound on the rounds from healing to the end of the run; None: only the deadline
 
     def describe(self) -> str:
         """One line for a report."""
         faults = ", ".join(f"{seat}:{name}" for seat, name in self.strategies.items()) or "none"
         return (
-            f"n={self.size} delays={self.delay}{' hurried' * self.hurried} loss={self.loss} faulty={faults} "
+            f"n={self.size} delays={self.delay}{' hurried' * self.hurried}{' split' * self.split} loss={self.loss} faulty={faults} "
             f"cuts={len(self.cuts)} crashes={len(self.crashes)} reserve={self.reserve_rounds}"
         )
 
 
-def draw_scenario(seed: int, size: int, *, real_crypto: bool = False) -> Scenario:
-    """The scenario of a seed."""
+def draw_scenario(seed: int, size: int, habits: Sequence[str], *, real_crypto: bool = False) -> Scenario:
+    """The scenario of a seed; each faulty seat has one of the `habits`."""
     random = Random(f"scenario {size} {seed}")
     faults = (size - 1) // 3
     faulty = random.sample(range(size), random.choice((0, faults, faults)))
-    strategies = {seat: random.choice(STRATEGIES) for seat in sorted(faulty)}
+    strategies = {seat: random.choice(habits) for seat in sorted(faulty)}
     cuts = tuple(_draw_cut(random, size) for _ in range(random.choice((0, 0, 1, 2, 4))))
     reserve = random.choice((1, 1, 16))
     honest = [seat for seat in range(size) if seat not in strategies]
@@ -96,7 +80,7 @@ def draw_scenario(seed: int, size: int, *, real_crypto: bool = False) -> Scenari
     return Scenario(
         seed=seed,
         size=size,
-        delay=random.choice(DELAYS),
+        delay=random.choice(DRAWN_DELAYS),
         hurried=random.random() < 0.3,
         loss=random.choice((0.0, 0.0, 0.02, 0.1)),
         duplicates=random.choice((0.0, 0.05)),
@@ -106,6 +90,7 @@ def draw_scenario(seed: int, size: int, *, real_crypto: bool = False) -> Scenari
         reserve_rounds=reserve,
         batches_per_seat=random.choice((3, 6, 12)),
         real_crypto=real_crypto,
+        split=random.random() < 0.3,
     )
 
 

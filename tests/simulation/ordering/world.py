@@ -9,12 +9,14 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, Protocol
 
-from ordering.scenario import HEAL_MS, Crash, Cut, Scenario
+from ordering.network import CALM_MS, DELAYS
+from ordering.scenario import Crash, Cut, Scenario
 
 from octra.consensus import coin
 from octra.consensus.epoch import Committee
+from octra.consensus.errors import BadSignature
 from octra.consensus.events import CoinRevealed, CoinSharesRejected
-from octra.consensus.vertex import SIGN_TAG, Vertex
+from octra.consensus.vertex import SIGN_TAG, Vertex, check_vertex, decode_vertex, encode_vertex
 from octra.crypto import bls, ed25519
 from octra.crypto.hash import H
 from octra.primitives import NodeId
@@ -26,7 +28,9 @@ class Keys(Protocol):
     committee: Committee
 
     def sign(self, seat: int, message: bytes) -> bytes: ...
+    def verify(self, seat: int, message: bytes, signature: bytes) -> bool: ...
     def share(self, seat: int, round: int) -> bytes: ...
+    def signature(self, round: int) -> bytes: ...
     def reveal(self, round: int, shares: tuple[tuple[int, bytes], ...]) -> CoinRevealed | CoinSharesRejected: ...
 
 
@@ -39,7 +43,11 @@ class HashKeys:
         self.committee = Committee(H("sim.anchor", self._seed), seats, b"", ())
 
     def sign(self, seat: int, message: bytes) -> bytes:
-        return bytes(64)
+        return 2 * H("sim.signature", self._seed, bytes([seat]), message)
+
+    def verify(self, seat: int, message: bytes, signature: bytes) -> bool:
+        """Is it that seat's signature?"""
+        return signature == self.sign(seat, message)
 
     def share(self, seat: int, round: int) -> bytes:
         return H("sim.share", self._seed, bytes([seat]), round.to_bytes(4, "little")) + bytes(16)
@@ -64,7 +72,7 @@ class RealKeys:
 
         self._signers = [ed25519.SigningKey(secret(b"node", seat)) for seat in range(size)]
         faults = (size - 1) // 3
-        group = bls.SecretScalar.from_seed(secret(b"group", 0))
+        group = self._group = bls.SecretScalar.from_seed(secret(b"group", 0))
         coefficients = [
             int.from_bytes(bls.SecretScalar.from_seed(secret(b"poly", i)).to_bytes(), "big") for i in range(faults)
         ]
@@ -79,6 +87,14 @@ class RealKeys:
 
     def sign(self, seat: int, message: bytes) -> bytes:
         return self._signers[seat].sign(message)
+
+    def verify(self, seat: int, message: bytes, signature: bytes) -> bool:
+        """Is it that seat's signature?"""
+        return ed25519.verify(self.committee.seats[seat], signature, message)
+
+    def signature(self, round: int) -> bytes:
+        """What the shares of a round combine to: the dealer knows it in advance."""
+        return self._group.sign(coin.coin_message(self.committee.anchor, round))
 
     def share(self, seat: int, round: int) -> bytes:
         return coin.make_share(self._shares[seat], self.committee.anchor, round)
@@ -99,10 +115,17 @@ class World:
         self.trace = blake2b(digest_size=16)
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._serial = 0
+        self._delay = DELAYS[scenario.delay]
         size = scenario.size
-        self._distance = [[self.random.randrange(10, 120) for _ in range(size)] for _ in range(size)]
+        self.faults = self.keys.committee.faults
+        self.shown: dict[int, set[int]] = {}  # round -> authors of whom a vertex was sent: their coin shares are known
+        self.distance = [[self.random.randrange(10, 120) for _ in range(size)] for _ in range(size)]
+        self.deltas: dict[bytes, dict[int, bytes]] = {}  # run of deltas -> height -> state root that it leads to
         self.nodes: list[Any] = []  # SimNode; set by `run_scenario`
+        self._admitted: set[tuple[bytes, bytes]] = set()
+        self._down: set[tuple[int, int]] = set()  # links that carry nothing now
         for cut in scenario.cuts:
+            self.at(cut.start_ms, self._find_down)
             self.at(cut.end_ms, self._reconnect, cut)
         for crash in scenario.crashes:
             self.at(crash.at_ms, self._crash, crash)
@@ -132,13 +155,24 @@ class World:
         for fact in facts:
             self.trace.update(fact if isinstance(fact, bytes) else fact.to_bytes(8, "little"))
 
+    def admit(self, vertex: Vertex) -> None:
+        """The border: rules and signature. Asked by all nodes, answered once; raises `InvalidVertex`."""
+        name = (vertex.id, vertex.signature)
+        if name not in self._admitted:
+            check_vertex(decode_vertex(encode_vertex(vertex)), self.keys.committee)
+            if not self.keys.verify(vertex.author, SIGN_TAG + vertex.header_bytes, vertex.signature):
+                raise BadSignature(vertex.author)
+            self._admitted.add(name)
+
     def send(self, source: int, target: int, action: Callable[..., None], *arguments: Any) -> None:
         """One message; `action` runs at the target unless the network or a crash swallows it."""
         random, scenario = self.random, self.scenario
-        if source == target or self._is_cut(source, target):
+        if source == target or (source, target) in self._down:
             return
         vertex = arguments[0] if arguments and isinstance(arguments[0], Vertex) else None
-        stormy = self.now_ms < HEAL_MS
+        if vertex is not None and vertex.author == source:
+            self.shown.setdefault(vertex.round, set()).add(source)
+        stormy = self.now_ms < scenario.heal_ms
         copies = 1
         if stormy and scenario.loss and random.random() < scenario.loss:
             copies = 0
@@ -146,60 +180,35 @@ class World:
             copies = 2
         life = self.nodes[target].life
         for _ in range(copies):
-            delay = self._delay(source, target, vertex) if stormy else random.randrange(3, 30)
+            delay = self._delay(self, source, target, vertex) if stormy else random.randrange(*CALM_MS)
             self.at(delay, self._deliver, source, target, life, action, arguments)
 
     def _deliver(
         self, source: int, target: int, life: int, action: Callable[..., None], arguments: tuple[Any, ...]
     ) -> None:
         node = self.nodes[target]
-        if node.running and node.life == life and not self._is_cut(source, target):
+        if node.running and node.life == life and (source, target) not in self._down:
             self.deliveries += 1
             self.note(self.now_ms, source, target)
             action(*arguments)
 
-    def _is_cut(self, source: int, target: int) -> bool:
-        for cut in self.scenario.cuts:
-            if cut.start_ms <= self.now_ms < cut.end_ms:
-                if source in cut.left and target in cut.right:
-                    return True
-                if not cut.one_way and source in cut.right and target in cut.left:
-                    return True
-        return False
-
-    def _delay(self, source: int, target: int, vertex: Vertex | None) -> int:
-        random, size = self.random, self.scenario.size
-        faults = (size - 1) // 3
-        near = (target - source) % size <= faults
-        match self.scenario.delay:
-            case "wide_area":
-                return self._distance[source][target] + random.randrange(20)
-            case "local":
-                return random.randrange(1, 10)
-            case "heavy_tail":
-                tail = random.paretovariate(1.2) * 60 if random.random() < 0.15 else 0
-                return min(3_000, int(random.expovariate(1 / 25) + tail)) + 1
-            case "starve_some":  # a moving third is late to most
-                late = vertex is not None and (vertex.author * 7 + vertex.round * 5) % size < max(1, faults)
-                return random.randrange(5, 40) + (250 if late and not near else 0)
-            case "starve_leaders":  # somebody knows the coin and aims
-                late = vertex is not None and vertex.author in self._leaders(vertex.round)
-                return random.randrange(5, 40) + (400 if late and not near else 0)
-            case _:
-                return random.randrange(3, 60)
-
-    def _leaders(self, round: int) -> tuple[int, ...]:
-        if not isinstance(self.keys, HashKeys):
-            return ()
-        committee = self.keys.committee
-        return coin.leaders(coin.coin_value(self.keys.signature(round)), committee.size, committee.slots)
+    def _find_down(self) -> None:
+        self._down = {
+            link
+            for cut in self.scenario.cuts
+            if cut.start_ms <= self.now_ms < cut.end_ms
+            for a in cut.left
+            for b in cut.right
+            for link in (((a, b),) if cut.one_way else ((a, b), (b, a)))
+        }
 
     def _reconnect(self, cut: Cut) -> None:
+        self._find_down()
         for left in sorted(cut.left):
             for right in sorted(cut.right):
-                if not self._is_cut(left, right):
+                if (left, right) not in self._down:
                     self.nodes[left].connected(right)
-                if not self._is_cut(right, left):
+                if (right, left) not in self._down:
                     self.nodes[right].connected(left)
 
     def _crash(self, crash: Crash) -> None:
@@ -207,9 +216,10 @@ class World:
         if node.running:
             self.note(self.now_ms, crash.seat, b"crash")
             node.crash(power=crash.power)
-            self.at(crash.back_ms - crash.at_ms, self._restart, crash.seat)
+            self.at(crash.back_ms - crash.at_ms, self.restart, crash.seat)
 
-    def _restart(self, seat: int) -> None:
+    def restart(self, seat: int) -> None:
+        """The process comes back, and with it its links."""
         self.nodes[seat].start()
         for other in range(self.scenario.size):
             if other != seat and self.nodes[other].running:
