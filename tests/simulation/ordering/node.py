@@ -93,7 +93,7 @@ class SimNode:
         self.commits: deque[CommitDraft] = deque()
         self.executing = False
         self.pending_snapshot: tuple[int, bytes] | None = None
-        self.delta: DeltaCertified | None = None
+        self.certain: list[bytes] = []  # runs of deltas that f + 1 seats stand behind
         self.overdue = 0  # this height is executed, whoever has the duty
         disk, params = self.disk, self._params()
         for vertex in disk.signed:  # peers may wait for one that only the sign log still has
@@ -204,8 +204,8 @@ class SimNode:
                 self.certificates += 1
             case RecordEvidence(evidence):
                 self.accused.append(evidence)
-            case DeltaCertified():
-                self.delta = effect
+            case DeltaCertified(_, _, run, _):
+                self.certain.append(run)
                 self._execute()
             case DeltaOverdue(height):
                 self.overdue = height
@@ -377,27 +377,29 @@ class SimNode:
             if way is None or (way == EXECUTED and lacking):
                 return
             self.executing = True
-            self.world.at(self.world.random.randrange(1, 8), self._executed, self.life, way, self.delta)
+            self.world.at(self.world.random.randrange(1, 8), self._executed, self.life, way)
 
     def way(self, height: int) -> int | None:
         """How to come to the state of a height now; None: wait for its delta."""
         seat, size = self.own_seat, self.committee.size
         if not self.world.scenario.split or seat is None or seat in executors(self.committee.anchor, size, height):
             return EXECUTED
-        if self.delta is not None and height in self.world.deltas[self.delta.delta_id]:
+        if self._applied_root(height) is not None:
             return APPLIED
         return EXECUTED if self.overdue >= height else None
 
-    def _executed(self, life: int, way: int, delta: DeltaCertified | None) -> None:
+    def _applied_root(self, height: int) -> bytes | None:
+        """The state that a certain delta leads to, if one names this height."""
+        return next((self.world.deltas[run][height] for run in self.certain if height in self.world.deltas[run]), None)
+
+    def _executed(self, life: int, way: int) -> None:
         if not self.running or self.life != life:
             return
         draft = self.commits.popleft()
         parent_id, parent_root = self.disk.head
         digest = H("sim.draft", encode(draft))
-        if way == APPLIED and delta is not None:
-            root = self.world.deltas[delta.delta_id][draft.height]
-        else:
-            root = self.execute(parent_root, draft)
+        root = self._applied_root(draft.height) if way == APPLIED else self.execute(parent_root, draft)
+        assert root is not None
         block = Block(draft, digest, H("sim.block", parent_id, digest, root), root)
         self.disk.blocks.append(block)
         if self.pending_snapshot is not None and self.pending_snapshot[0] <= draft.height:
