@@ -17,6 +17,7 @@ from ordering.world import World
 from octra.consensus import limits
 
 MEMORY_ROUNDS = 2 * limits.GC_ROUNDS
+LIVE_MS = 3 * limits.RANGE_WAIT_MS
 PROGRESS_HEIGHTS = 6  # blocks that must be certified after all faults ended
 
 
@@ -68,7 +69,7 @@ def run_scenario(scenario: Scenario) -> Result:
     goal = _Goal(scenario, honest, followers)
 
     def done() -> bool:
-        return goal.is_over(max(node.state.quorum_round for node in honest)) or not goal.lacks()
+        return goal.is_over(world.now_ms, max(node.state.quorum_round for node in honest)) or not goal.lacks()
 
     world.run_until(done, DEADLINE_MS)
     accused = {found for node in nodes if node.honest for found in node.accusations()}
@@ -105,10 +106,10 @@ class _Goal:
         lowest = max(0, self.round - limits.WEAK_ROUNDS // 2, *(node.highest_floor for node in honest))
         self.vertices = {vertex.id for node in honest for vertex in node.disk.signed if vertex.round > lowest}
 
-    def is_over(self, round: int) -> bool:
-        """Has it taken too long?"""
+    def is_over(self, now_ms: int, round: int) -> bool:
+        """Has it taken too long? Rounds may be shorter than the pauses after which a question is asked again."""
         bound = self._scenario.live_rounds
-        return bound is not None and round > self.round + bound
+        return bound is not None and round > self.round + bound and now_ms > self._scenario.heal_ms + LIVE_MS
 
     def lacks(self) -> list[str]:
         """What is not yet true."""
