@@ -166,14 +166,18 @@ class SnapshotActor:
         return self._shelf.manifest(heights[0]) if heights else None
 
     def _links(self, wanted: LinksRequest) -> bytes | None:
+        """The first of them; none if this node was not there for all: no one is to be led astray."""
+        chain = links.between(self._stores.blocks, wanted.root, wanted.from_epoch, wanted.to_epoch)
+        if not chain or chain[-1].checkpoint.body.epoch != wanted.to_epoch:
+            return None
         answer: list[Link] = []
         size = 0
-        for link in links.between(self._stores.blocks, wanted.root, wanted.from_epoch, wanted.to_epoch):
+        for link in chain:
             size += len(encode(link))
             if answer and size > LINKS_BYTES_MAX:
                 break
             answer.append(link)
-        return encode(LinkList(tuple(answer))) if answer else None
+        return encode(LinkList(tuple(answer)))
 
     def _link(self, id: bytes) -> bytes | None:
         found = links.by_checkpoint(self._stores.blocks, id)
