@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -250,13 +251,14 @@ class Limits:
         self._app, self._facade, self._spend, self._names = app, facade, spend, names
         self._gateway = circle_gateway.Gateway()
         self._running: dict[asyncio.Timeout, None] = {}
+        self._ends = math.inf  # when the node stops, on the loop's clock
 
     def hurry(self, left_s: float) -> None:
-        """Requests that run have so much time left: the node stops."""
-        ends = asyncio.get_running_loop().time() + left_s
+        """Requests that run, or still come, have so much time left: the node stops."""
+        self._ends = asyncio.get_running_loop().time() + left_s
         for running in self._running:
             if not running.expired():
-                running.reschedule(ends)
+                running.reschedule(self._ends)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -280,7 +282,8 @@ class Limits:
             if shared and scope["method"] == "OPTIONS":
                 await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
                 return
-            async with asyncio.timeout(REQUEST_S) as running:
+            ends = min(asyncio.get_running_loop().time() + REQUEST_S, self._ends)
+            async with asyncio.timeout_at(ends) as running:
                 self._running[running] = None
                 try:
                     await self._app(scope, _bounded(scope, receive), send_with_headers)

@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from endurance.seats import Seats
@@ -106,24 +106,34 @@ class TroubleMaker:
         self._ill: set[int] = set()
         self._cuts: list[set[tuple[int, int]]] = []
         self._slow: dict[int, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Kind] = {}
 
     async def run(self, seconds: float) -> None:
         """Make trouble for so long."""
         started, due = time.monotonic(), [part * seconds for part in OUTAGES]
-        if self._most > 1:  # one disk is always slow, sometimes another one
-            self._start(Fault(Kind.SLOW_DISK, (self._size - 1,), seconds / 3, sync_ms=SYNC_MS[1]))
         while (now := time.monotonic() - started) < seconds:
             if due and now >= due[0]:
                 due.pop(0)
-                await self._well()
+                await self._well(but=Kind.SLOW_DISK)
                 await self._outage(politely=not due)
             room = self._most - len(self._ill)
             if room > 0:
-                free = [seat for seat in range(self._size) if seat not in self._ill]
-                self._start(draw(self._rng, self._size, free, self.mortal, room))
+                fault = self._next(room)
+                self._start(replace(fault, seconds=min(fault.seconds, seconds - now)))
             await asyncio.sleep(self._rng.uniform(*GAP_S))
         await self._well()
+
+    def _next(self, room: int) -> Fault:
+        """With room for two, one disk is always slow, sometimes another one."""
+        free = [seat for seat in range(self._size) if seat not in self._ill]
+        if self._most > 1 and Kind.SLOW_DISK not in self._tasks.values():
+            return Fault(
+                Kind.SLOW_DISK,
+                (self._rng.choice(free),),
+                self._rng.uniform(*SLOW_S),
+                sync_ms=self._rng.randint(*SYNC_MS),
+            )
+        return draw(self._rng, self._size, free, self.mortal, room)
 
     async def follow(self, script: Sequence[Fault]) -> None:
         """Make this trouble and no other, one fault after the other."""
@@ -131,10 +141,10 @@ class TroubleMaker:
             self._start(fault)
             await self._well()
 
-    async def _well(self) -> None:
-        """Wait until nobody is in trouble."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def _well(self, but: Kind | None = None) -> None:
+        """Wait until nobody is in trouble, or in no other than `but`."""
+        while tasks := [task for task, kind in self._tasks.items() if kind is not but]:
+            await asyncio.wait(tasks)
 
     def _start(self, fault: Fault) -> None:
         self._ill |= set(fault.seats)
@@ -142,11 +152,11 @@ class TroubleMaker:
         self.record.done[fault.kind.value] += len(fault.seats)
         self._say(f"{fault.kind.value}: seats {', '.join(map(str, fault.seats))} for {fault.seconds:.0f} s")
         task = asyncio.create_task(self._perform(fault))
-        self._tasks.add(task)
+        self._tasks[task] = fault.kind
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self.record.failures.append(f"{type(error).__name__}: {error}")
 

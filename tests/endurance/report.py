@@ -26,6 +26,7 @@ def document(result: Result) -> dict[str, Any]:
         "schema": "octra.endurance/v1",
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
+        "load_average": round(fmean(seen.load), 1) if seen.load else None,  # of the whole machine
         "nodes": plan.nodes,
         "minutes": round(plan.seconds / 60, 1),
         "offered_per_s": plan.rate,
@@ -110,6 +111,7 @@ def table(found: dict[str, Any]) -> str:
 
     rows: list[tuple[str, object]] = [
         ("run", f"{found['nodes']} nodes, {found['minutes']} min, {found['offered_per_s']} tx/s, {found['transport']}"),
+        ("cores; load of the machine", f"{found['cores']}; {found['load_average']}"),
         ("transfers", f"{found['acknowledged']} acknowledged of {found['transfers']}, {found['executed']} executed"),
         ("requests without answer", found["without_answer"]),
         ("finality s, p50 / p99 / max", three(found["final_s"])),

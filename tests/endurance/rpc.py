@@ -32,6 +32,8 @@ async def call(address: str, method: str, *parameters: Any, timeout_s: float = C
         raise NoAnswer(address) from error
     if "error" in document:
         raise Refused(str(document["error"].get("data") or document["error"]))
+    if "result" not in document:
+        raise Refused(str(document.get("code")))  # before it came to the method: the node stops, or has too much to do
     return document["result"]
 
 

@@ -62,8 +62,8 @@ class Seats:
         for seat in tuple(self._paused):
             self.go_on(seat)
         if not politely:
-            for seat in range(len(self.names)):
-                self.kill(seat)
+            for process in self.network.processes.values():
+                process.kill()
         await asyncio.to_thread(self.network.stop)
 
     async def until_ready(self, seat: int, patience_s: float) -> bool:

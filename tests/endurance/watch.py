@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -43,6 +44,7 @@ class Seen:
     progress: list[tuple[float, int]] = field(default_factory=list)  # when a higher certified height was first seen
     lives: dict[int, Life] = field(default_factory=dict)  # by process id
     disk: list[tuple[float, int]] = field(default_factory=list)  # bytes of all nodes
+    load: list[float] = field(default_factory=list)  # of the machine: processes that want to run
     compared: int = 0  # (height, node) pairs whose block was compared while the network ran
     disagreements: list[str] = field(default_factory=list)
 
@@ -102,6 +104,7 @@ class Watch:
 
     async def _memory(self) -> None:
         now = time.monotonic()
+        self.seen.load.append(os.getloadavg()[0])
         for name, pid in self._seats.pids.items():
             if (mib := own_memory_mib(pid)) is not None:
                 self.seen.lives.setdefault(pid, Life(name)).samples.append((now, mib))

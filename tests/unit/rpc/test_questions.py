@@ -314,3 +314,19 @@ def test_who_waits_when_the_server_stops_is_told_to_ask_again(
 
     asyncio.run(scenario())
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_who_comes_while_the_server_stops_waits_no_longer_than_the_others(
+    node: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def stop() -> None:
+        client.app.hurry(0.1)
+
+    monkeypatch.setattr(node, "wait", never)
+    asyncio.run(stop())
+    body = b'{"jsonrpc":"2.0","id":1,"method":"octra_wait","params":["%s"]}' % (b"00" * 32)
+    assert client.post("/rpc", body).json["code"] == "OCT-5041"
