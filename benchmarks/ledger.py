@@ -26,7 +26,6 @@ from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.node.executing import BlockExecutor
 from octra.node.parts import Stores
-from octra.node.seating import Seating
 from octra.primitives import UNITS_PER_OCT, address_of
 from octra.storage.blocks import BlockStore
 from octra.storage.rocks import open_rocks
@@ -79,9 +78,10 @@ def _measure(options: Options, folder: Path) -> None:
     stores = Stores(kv, writes, StateStore(kv, writer=writes), BlockStore(kv), SignLog(folder / "journal"))
     accounts = {address_of(key.public): 1_000 * UNITS_PER_OCT for key in keys}
     stores.state.commit(0, genesis_writes(params, accounts, 1), {}, lambda roots: [])
-    facts: Any = SimpleNamespace(params=params, genesis=SimpleNamespace(chain_id=params.chain_id), committee=_Lone())
+    facts: Any = SimpleNamespace(params=params, genesis=SimpleNamespace(chain_id=params.chain_id))
+    seating: Any = SimpleNamespace(committee=_Lone(), opened_by=lambda height: None)
     engine: Any = None  # no block here calls a Circle
-    executor = BlockExecutor(facts, stores, engine, engine, Seating(facts, stores.state))
+    executor = BlockExecutor(facts, stores, engine, engine, seating)
 
     randomness = random.Random(SEED)
     blocks = [_block(options, params, keys, randomness, height) for height in range(1, options.blocks + 1)]
@@ -98,7 +98,7 @@ def _measure(options: Options, folder: Path) -> None:
         before = time.process_time()
         if options.profile:
             profile.enable()
-        outcome, _ = executor.execute(draft, [data], None)
+        outcome = executor.execute(draft, [data], None).outcome
         profile.disable()
         executing += time.process_time() - before
         assert len(outcome.receipts) == options.transactions, outcome.skipped[:3]

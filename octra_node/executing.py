@@ -1,9 +1,10 @@
-"""Executes one agreed block and stores it, with its state and everything by which it is found, in one durable write."""
+"""Executes one agreed block, or applies its delta, and stores it with all by which it is found in one durable write."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -12,8 +13,8 @@ from octra.consensus.batch import admit_batch, split_transactions
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
 from octra.consensus.evidence import Equivocation, decode_evidence, judge
+from octra.consensus.ledger.delta import delta_id, delta_of, outcome_of
 from octra.consensus.ledger.receipts import FAILED, PENDING, Receipt, Settlement
-from octra.consensus.ledger.transactions import Unchecked, decode_item
 from octra.consensus.ledger.transition import (
     LedgerBatch,
     LedgerCommit,
@@ -22,12 +23,15 @@ from octra.consensus.ledger.transition import (
     apply_commit,
     seal_circle_records,
 )
+from octra.consensus.limits import DELTA_BYTES_MAX
 from octra.consensus.ports import CircleEngine
 from octra.consensus.threshold_math import ThresholdMath
+from octra.consensus.vertex import APPLIED, EXECUTED, NO_DELTA
 from octra.crypto.hash import EMPTY_ROOT, H
-from octra.errors import InvalidInput
-from octra.node.accounts import accounts_of
+from octra.errors import Corrupt, InvalidInput
+from octra.node.applying import CertainDelta
 from octra.node.circle_view import StateCircles
+from octra.node.deltas import MARK_KEY, Mark, mark_after, read_mark
 from octra.node.parts import Facts, Stores
 from octra.node.seating import Seating
 from octra.storage.blocks import CommitRow, TxPlace, TxStatus
@@ -36,18 +40,38 @@ from octra.storage.kv import Batch, Family, u64
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
 
 
+class DeltaMisfit(Corrupt):
+    """A delta that f + 1 seats agree on does not fit our state, or does not lead where they say."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A block on disk. `mark` and `delta` exist where execution is split, and `delta` unless it is too large."""
+
+    outcome: Outcome
+    header: BlockHeader
+    mark: Mark | None
+    delta: bytes = b""
+
+
 class BlockExecutor:
     """From an ordered block to rows on disk. Used by one thread at a time."""
 
     def __init__(
-        self, facts: Facts, stores: Stores, engine: CircleEngine, math: ThresholdMath, seating: Seating
+        self,
+        facts: Facts,
+        stores: Stores,
+        engine: CircleEngine,
+        math: ThresholdMath,
+        seating: Seating,
+        *,
+        split: bool = False,
     ) -> None:
+        """`split`: others may apply what is executed here, so each block gets a delta."""
         self._facts, self._stores, self._engine, self._math = facts, stores, engine, math
-        self._seating = seating
+        self._seating, self._split = seating, split
 
-    def execute(
-        self, draft: CommitDraft, batches: Sequence[bytes], snapshot: bytes | None
-    ) -> tuple[Outcome, BlockHeader]:
+    def execute(self, draft: CommitDraft, batches: Sequence[bytes], snapshot: bytes | None) -> StoredBlock:
         """Execute the next block and store it durably. `batches` are the bytes of the draft's batches, in its order."""
         commit = LedgerCommit(
             height=draft.height,
@@ -61,9 +85,61 @@ class BlockExecutor:
             evidence=tuple(self._judged(draft.evidence)),
             opened=self._seating.opened_by(draft.height),
         )
-        state, blocks = self._stores.state, self._stores.blocks
+        state = self._stores.state
         view = StateCircles(state)
         outcome = apply_commit(state, view, commit, self._engine, self._facts.params, self._math)
+        counts = [len(batch.transactions) for batch in commit.batches]
+        if not self._split:
+            return StoredBlock(outcome, self._store(draft, counts, outcome, snapshot), None)
+        mark, delta = Mark(0, EXECUTED, ()), b""
+        previous, previous_root = self._mark(), state.root()
+
+        def publish(header: BlockHeader) -> Batch:
+            nonlocal mark, delta
+            delta = delta_of(outcome, previous_root, header.state_root)
+            if len(delta) > DELTA_BYTES_MAX:
+                delta = b""
+            mark = mark_after(previous, EXECUTED, delta_id(delta) if delta else NO_DELTA)
+            return _mark_row(mark)
+
+        header = self._store(draft, counts, outcome, snapshot, publish)
+        return StoredBlock(outcome, header, mark, delta)
+
+    def apply(
+        self, draft: CommitDraft, batches: Sequence[bytes], certain: CertainDelta, snapshot: bytes | None
+    ) -> StoredBlock:
+        """Store the next block as its delta says, without executing it; the state root is computed here all the same.
+
+        Raises `DeltaMisfit`, with nothing stored, when it is not the root, or the block, that was agreed.
+        """
+        delta = certain.delta
+        if (delta.previous_root, delta.facts.time_ms) != (self._stores.state.root(), draft.time_ms):
+            raise DeltaMisfit(f"the delta of height {draft.height} builds on another state")
+        outcome = outcome_of(delta)
+        mark = mark_after(self._mark(), APPLIED, certain.id)
+
+        def compare(header: BlockHeader) -> Batch:
+            if header.state_root != delta.root or certain.block_id not in (None, header.block_id):
+                raise DeltaMisfit(f"the delta of height {draft.height} does not lead to the block that was agreed")
+            return _mark_row(mark)
+
+        counts = [len(self._items(data)) for data in batches]
+        return StoredBlock(outcome, self._store(draft, counts, outcome, snapshot, compare), mark, certain.data)
+
+    def _mark(self) -> Mark:
+        head = self._stores.state.head
+        return read_mark(self._stores.kv, 0 if head is None else head.height)
+
+    def _store(
+        self,
+        draft: CommitDraft,
+        counts: Sequence[int],
+        outcome: Outcome,
+        snapshot: bytes | None,
+        more: Callable[[BlockHeader], Batch] = lambda header: Batch(),
+    ) -> BlockHeader:
+        """Write the block. `counts`: items of each batch; `more` gives further rows, or raises to store nothing."""
+        state, blocks = self._stores.state, self._stores.blocks
         parent = EMPTY_ROOT if draft.height == 1 else self._block_id(draft.height - 1)
         unrooted = BlockHeader(
             version=1,
@@ -88,15 +164,14 @@ class BlockExecutor:
             batch = Batch()
             vertices = tuple(vertex.id for vertex in draft.vertices)
             # Counted in the bytes: the reference is a claim of its author's.
-            counted = tuple(
-                (m.id, len(group.transactions)) for m, group in zip(draft.batches, commit.batches, strict=True)
-            )
+            counted = tuple((matured.id, count) for matured, count in zip(draft.batches, counts, strict=True))
             blocks.put_commit(batch, draft.height, CommitRow(encode(header), vertices, counted))
-            self._put_transactions(batch, draft.height, commit, outcome)
+            self._put_transactions(batch, draft.height, outcome)
             if snapshot is not None:
                 batch.put(Family.META, b"ordering", snapshot)
             for digest, data in outcome.blobs.items():
                 batch.put(Family.BLOB, digest, data)
+            batch.extend(more(header))
             return batch
 
         state.commit(
@@ -108,28 +183,18 @@ class BlockExecutor:
             epoch=outcome.facts.epoch,
             leader=draft.leader,
         )
-        return outcome, header
+        return header
 
-    def _put_transactions(self, batch: Batch, height: int, commit: LedgerCommit, outcome: Outcome) -> None:
+    def _put_transactions(self, batch: Batch, height: int, outcome: Outcome) -> None:
         """Receipts, and the places by which transactions and accounts are found again."""
-        places: dict[bytes, tuple[int, Unchecked]] = {}
-        position = 0
-        for group in commit.batches:
-            for offset, item in enumerate(group.transactions):
-                try:
-                    unchecked = decode_item(item)
-                except InvalidInput:
-                    continue
-                places.setdefault(unchecked.id, (position + offset, unchecked))
-            position += len(group.transactions)
-        for receipt in outcome.receipts:
-            index, unchecked = places[receipt.tx]
-            place = TxPlace(receipt.height, index, STATUS.get(receipt.status, TxStatus.OK))
-            self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts_of(unchecked))
+        for receipt, (position, accounts) in zip(outcome.receipts, outcome.places, strict=True):
+            place = TxPlace(receipt.height, position, STATUS.get(receipt.status, TxStatus.OK))
+            self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts)
         if outcome.settlements:  # in order: the receipts root covers them
             batch.put(Family.SETTLEMENT, u64(height), encode(outcome.settlements))
-        for settlement in outcome.settlements:
-            self._settle(batch, settlement, {r.tx: (places[r.tx][0], r) for r in outcome.receipts})
+            positions = {r.tx: (place.position, r) for r, place in zip(outcome.receipts, outcome.places, strict=True)}
+            for settlement in outcome.settlements:
+                self._settle(batch, settlement, positions)
 
     def _settle(self, batch: Batch, settlement: Settlement, fresh: Mapping[bytes, tuple[int, Receipt]]) -> None:
         """The pending transaction has ended: its row says so from now on, its receipt stays as it was."""
@@ -162,3 +227,9 @@ class BlockExecutor:
         row = self._stores.blocks.commit(height)
         assert row is not None
         return decode(row.header, BlockHeader).block_id
+
+
+def _mark_row(mark: Mark) -> Batch:
+    batch = Batch()
+    batch.put(Family.META, MARK_KEY, encode(mark))
+    return batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
+from itertools import repeat
 from typing import Final, Protocol
 
 BATCH_BYTES_MAX = 64 << 20  # batch and fuel limits keep one commit well below this
@@ -54,10 +55,10 @@ class Batch:
         self.operations.append((family, key, value))
         self.size += len(key) + len(value)
 
-    def put_many(self, family: Family, rows: Sequence[Row]) -> None:
+    def put_many(self, family: Family, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set many rows of one family."""
-        self.operations += [(family, key, value) for key, value in rows]
-        self.size += sum(len(key) + len(value) for key, value in rows)
+        self.operations += zip(repeat(family), keys, values, strict=False)
+        self.size += sum(map(len, keys)) + sum(map(len, values))
 
     def delete(self, family: Family, key: bytes) -> None:
         """Remove a row; an absent one is fine."""

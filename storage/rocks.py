@@ -140,8 +140,11 @@ class RocksKeyValue:
                 raise self._failure
             if self._database is None:
                 raise Closed("database")
+            family = handle = None
             for operation in batch.operations:
-                handle = self._handles[operation[0]]
+                if operation[0] is not family:  # rows of one family come together
+                    family = operation[0]
+                    handle = self._handles[family]
                 if len(operation) == 4:
                     rows.delete_range(operation[1], operation[2], handle)
                 elif operation[2] is None:

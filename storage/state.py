@@ -22,7 +22,6 @@ from octra.storage.tree.nodes import (
     REF_SIZE,
     STALE_ROOT,
     VERSION_MAX,
-    Leaf,
     Link,
     NodeCache,
     find_root,
@@ -258,19 +257,14 @@ class StateStore(StateReader):
             version, root = find_root(self._store, tree, VERSION_MAX)
         except NotFound:
             version, root = -1, None
-        rules = rules_of(tree)
-        changes: dict[bytes, Leaf | None] = {}
         for key, value in writes.items():
             assert len(key) <= KEY_BYTES_MAX
-            path = rules.path(key)
             if value is None:
-                changes[path] = None
                 batch.delete(Family.STATE, tree + key)
             else:
                 assert len(value) <= VALUE_BYTES_MAX
-                changes[path] = Leaf(path, rules.value_hash(key, value), key, value)
                 batch.put(Family.STATE, tree + key, value)
-        link = nodes.apply(root, changes)
+        link = nodes.apply(root, rules_of(tree), writes)
         if version < 0 or link is not root:
             write_root(batch, tree, nodes.version, link, version if version >= 0 else None)
         return link

@@ -51,3 +51,21 @@ def burn(x: Execution, transaction: Transaction, op: ops.Burn) -> None:
     x.debit(transaction.sender, op.amount)
     x.money.public -= op.amount
     x.money.burned += op.amount
+
+
+def parties(transaction: Transaction) -> tuple[bytes, ...]:
+    """The accounts that a transaction concerns, by which it is found again: sender first, then receivers, each once.
+
+    None for an operation of a seat.
+    """
+    op = transaction.op
+    if op.node_op:
+        return ()
+    match op:
+        case ops.Transfer(to=to) | ops.PrivateTransfer(to=to):
+            receivers: tuple[bytes, ...] = (to,)
+        case ops.MultiTransfer(items=items):
+            receivers = tuple(item.to for item in items)
+        case _:
+            receivers = ()
+    return tuple(dict.fromkeys((transaction.sender, *receivers)))

@@ -33,10 +33,11 @@ from octra.consensus.ledger.errors import (
 )
 from octra.consensus.ledger.execution import Execution
 from octra.consensus.ledger.legacy import WINDOW_MS
-from octra.consensus.ledger.outcome import Skipped, TransactionEvent
+from octra.consensus.ledger.outcome import LedgerBatch, Place, Skipped, TransactionEvent
 from octra.consensus.ledger.receipts import FAILED, OK, PENDING, Event, Receipt, events_root, outcome_hash
 from octra.consensus.ledger.records import Node, Pool
 from octra.consensus.ledger.transactions import StaticRules, Transaction, admit_attested, check_expiry
+from octra.consensus.ledger.transfers import Transfers
 from octra.consensus.ports import CallOutcome, CircleCall, CircleEngine, CircleView
 from octra.errors import InvalidInput
 
@@ -53,6 +54,12 @@ class Run:
     events: list[TransactionEvent] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     waiting: list[tuple[int, Transaction]] = field(default_factory=list)  # calls: index of the receipt
+    places: list[Place] = field(default_factory=list)  # of the receipts
+    position: int = 0  # items of the commit so far
+    transfers: Transfers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.transfers = Transfers(self.x)
 
 
 @dataclass(slots=True)
@@ -65,13 +72,29 @@ class _Done:
     pending: bool = False
 
 
-def execute_item(run: Run, author_seat: int, item: bytes) -> None:
+def execute_batch(run: Run, batch: LedgerBatch) -> None:
+    """Execute what an author ordered, item after item."""
+    for item in batch.transactions:
+        _execute_item(run, batch.author_seat, item)
+        run.position += 1
+
+
+def _execute_item(run: Run, author_seat: int, item: bytes) -> None:
     x = run.x
     try:
         transaction = admit_attested(item, run.rules)
     except InvalidInput as error:
+        run.transfers.settle()
         _skip(run, b"", author_seat, error)
         return
+    done = len(run.receipts)
+    if isinstance(transaction.op, ops.Transfer):
+        receipt = run.transfers.take(transaction, transaction.op, author_seat, done)
+        if receipt is not None:
+            run.receipts.append(receipt)
+            run.places.append(Place(run.position, (transaction.sender, transaction.op.to)))
+            return
+    run.transfers.settle()
     try:
         if transaction.op.node_op:
             _execute_node_op(run, transaction)
@@ -80,6 +103,8 @@ def execute_item(run: Run, author_seat: int, item: bytes) -> None:
             _execute(run, author_seat, transaction)
     except InvalidTransaction as error:
         _skip(run, transaction.id, author_seat, error)
+    if len(run.receipts) > done:
+        run.places.append(Place(run.position, accounts.parties(transaction)))
 
 
 def _skip(run: Run, tx: bytes, author_seat: int, error: InvalidInput) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from octra.consensus.ledger import keys
 from octra.consensus.ledger.committee_math import CommitteeMath
@@ -43,6 +43,12 @@ class Money:
             supply,
         )
 
+    def copy(self) -> Money:
+        """The same amounts, to come back to."""
+        return Money(
+            self.public, self.private_pool, self.bonded, self.escrow, list(self.pools), self.burned, self.fixed
+        )
+
     def supply(self) -> Supply:
         """The supply to store."""
         order, fhe, store, verify, keys_pool = self.pools
@@ -56,12 +62,13 @@ class Money:
             burned=self.burned,
         )
 
-    def spend(self, units: int, pool: Pool) -> None:
-        """Public money that left an account as a fee: a fifth is burned, the rest pays for work."""
+    def spend(self, units: int, pool: Pool, *, times: int = 1) -> None:
+        """Public money that left an account as a fee, or several as `times` fees: a fifth of each is burned, the rest
+        pays for work."""
         burned = units * BURNED_PERMILLE // 1_000
-        self.public -= units
-        self.burned += burned
-        self.pools[pool] += units - burned
+        self.public -= units * times
+        self.burned += burned * times
+        self.pools[pool] += (units - burned) * times
 
     def spend_escrow(self, units: int, pool: Pool) -> None:
         """The same from escrow."""
@@ -113,8 +120,7 @@ class Execution:
     def begin(self) -> None:
         """An operation starts that may be undone."""
         self.state.savepoint()
-        money = replace(self.money, pools=list(self.money.pools))
-        self._saved = money, len(self.events), len(self.settlements), frozenset(self.blobs)
+        self._saved = self.money.copy(), len(self.events), len(self.settlements), frozenset(self.blobs)
 
     def keep(self) -> None:
         """The operation holds."""

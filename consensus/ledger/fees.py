@@ -60,6 +60,8 @@ def boots(op: ops.Op, prices: Prices) -> int:
 def base_fee(op: ops.Op) -> int:
     """The part of the minimum that is kept whatever happens after the operation was executed."""
     match op:
+        case ops.Transfer() | ops.Burn() | ops.Collect() | ops.OpenBlame():
+            return 1_000
         case ops.MultiTransfer():
             return 500 + 500 * len(op.items)
         case ops.Encrypt() | ops.PrivateTransfer():
@@ -78,8 +80,6 @@ def base_fee(op: ops.Op) -> int:
             return 1_000 + 5 * -(-len(op.data) // 1_024)
         case ops.NodeRegister():
             return REGISTER_PRICE
-        case ops.Transfer() | ops.Burn() | ops.Collect() | ops.OpenBlame():
-            return 1_000
         case ops.Bond() | ops.Ready() | ops.Exit() | ops.Withdraw():
             return 1_000
         case (

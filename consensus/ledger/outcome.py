@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -69,6 +70,13 @@ class Skipped(Struct, frozen=True, array_like=True):
     detail: str
 
 
+class Place(NamedTuple):
+    """Where an executed transaction stood among all items of the commit, and the accounts that it concerns."""
+
+    position: int
+    accounts: tuple[bytes, ...]  # sender first, each once; none for an operation of a seat
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Values only: the caller stores the writes, computes the roots and keeps the blobs."""
@@ -77,6 +85,7 @@ class Outcome:
     circle_writes: dict[bytes, tuple[Write, ...]]
     circle_records: dict[bytes, CircleRecord]  # of the Circles in `circle_writes`, with the roots before this commit
     receipts: tuple[Receipt, ...]
+    places: tuple[Place, ...]  # of the receipts
     settlements: tuple[Settlement, ...]
     events: tuple[TransactionEvent, ...]
     skipped: tuple[Skipped, ...]

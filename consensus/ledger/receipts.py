@@ -63,9 +63,8 @@ def events_root(events: Sequence[Event]) -> bytes:
 
 def receipts_root(receipts: Sequence[Receipt], settlements: Sequence[Settlement]) -> bytes:
     """Root over what a commit reports, receipts first, without the texts for people."""
-    return merkle_root(
-        [encode(item) for item in (*(replace(receipt, detail="") for receipt in receipts), *settlements)]
-    )
+    plain = [replace(receipt, detail="") if receipt.detail else receipt for receipt in receipts]
+    return merkle_root([encode(item) for item in (*plain, *settlements)])
 
 
 def outcome_hash(outcome: Struct) -> bytes:

@@ -93,8 +93,7 @@ class StaticRules:
         return min(fees.minimum_fee(op, prices) for prices in self.prices)
 
 
-@dataclass(frozen=True, slots=True)
-class Unchecked:
+class Unchecked(Struct, frozen=True):
     """A transaction whose syntax is right and nothing else."""
 
     item: bytes
@@ -111,8 +110,7 @@ class Unchecked:
         return self.content.hash(self.signed.signature)
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """A statically valid transaction. Only `admit` makes one."""
 
     id: bytes
@@ -172,6 +170,9 @@ def decode_item(item: bytes) -> Unchecked:
     """Syntax of one item of a batch; raises `TooLarge`, `Malformed` or `Unsupported`."""
     if len(item) > ITEM_BYTES_MAX:
         raise TooLarge("transaction", len(item), ITEM_BYTES_MAX)
+    signed = _short_signed(item)
+    if signed is not None:
+        return Unchecked(item, signed, decode_body(signed.body), b"")
     wire_size = _wire_size(item)
     wire, sidecar = item[:wire_size], item[wire_size:]
     if wire[0] == 0x94:
@@ -330,6 +331,16 @@ def _refuse_unknown_kind(data: bytes) -> None:
     kind = fields[7][0]
     if isinstance(kind, int) and not isinstance(kind, bool) and kind not in ops.ENABLED:
         raise Unsupported(ops.NOT_ENABLED.get(kind, f"0x{kind:02x}" if 0 <= kind < 256 else "of unknown kind"))
+
+
+def _short_signed(item: bytes) -> Signed | None:
+    """Most items: version 2, a body below 256 bytes, no sponsor, no sidecar. None for any other, right or wrong."""
+    if item[:2] != b"\x93\xc4" or len(item) < 3:
+        return None
+    end = 3 + item[2]
+    if item[end : end + 2] != b"\xc4\x40" or item[end + 66 :] != b"\xc4\x00":
+        return None
+    return Signed(item[3:end], item[end + 2 : end + 66])
 
 
 def _wire_size(item: bytes) -> int:

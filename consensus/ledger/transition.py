@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from octra.codec import encode
 from octra.consensus.ledger import blobs, epochs, inputs, keys, openings, validators, work
 from octra.consensus.ledger.committee_math import CommitteeMath
-from octra.consensus.ledger.execute import Run, execute_calls, execute_item, keep_events
+from octra.consensus.ledger.execute import Run, execute_batch, execute_calls, keep_events
 from octra.consensus.ledger.execution import Execution, Money
 from octra.consensus.ledger.outcome import BlockFacts, LedgerBatch, LedgerCommit, Outcome, SeatFault, Write
 from octra.consensus.ledger.params import LedgerParams
@@ -69,8 +69,8 @@ def apply_commit(
     _settle_due(x)
     keep_events(run, b"")
     for batch in commit.batches:
-        for item in batch.transactions:
-            execute_item(run, batch.author_seat, item)
+        execute_batch(run, batch)
+    run.transfers.settle()
     calls = execute_calls(run, circle_view)
     return _close(run, calls, epoch_started)
 
@@ -165,6 +165,7 @@ def _close(run: Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> Ou
         circle_writes={circle: tuple(sorted(diff.items())) for circle, diff in sorted(run.queue.diffs.items())},
         circle_records={c: x.state.require(keys.circle(c), CircleRecord) for c in sorted(run.queue.diffs)},
         receipts=tuple(run.receipts),
+        places=tuple(run.places),
         settlements=tuple(x.settlements),
         events=tuple(run.events),
         skipped=tuple(run.skipped),

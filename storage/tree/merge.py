@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from octra.consensus.statetree import bit_of
 from octra.storage.kv import Batch
 from octra.storage.tree.nodes import Branch, Leaf, Link, NodeWriter
-from octra.storage.tree.path import common_bits, first_high
+from octra.storage.tree.path import TreeRules, common_bits, first_high
 
 
 class _Kept(NamedTuple):
@@ -26,8 +26,8 @@ class TreeWriter(Protocol):
 
     version: int
 
-    def apply(self, root: Link | None, changes: Mapping[bytes, Leaf | None]) -> Link | None:
-        """The root after setting (`Leaf`) or removing (`None`) the leaves at these paths."""
+    def apply(self, root: Link | None, rules: TreeRules, writes: Mapping[bytes, bytes | None]) -> Link | None:
+        """The root after setting, or with None removing, these keys."""
         ...
 
     def write_rows(self, batch: Batch) -> None:
@@ -42,8 +42,12 @@ class TreeWriter(Protocol):
 class MergeWriter(NodeWriter):
     """The reference."""
 
-    def apply(self, root: Link | None, changes: Mapping[bytes, Leaf | None]) -> Link | None:
-        """The root after setting (`Leaf`) or removing (`None`) the leaves at these paths."""
+    def apply(self, root: Link | None, rules: TreeRules, writes: Mapping[bytes, bytes | None]) -> Link | None:
+        """The root after setting, or with None removing, these keys."""
+        changes: dict[bytes, Leaf | None] = {}
+        for key, value in writes.items():
+            path = rules.path(key)
+            changes[path] = None if value is None else Leaf(path, rules.value_hash(key, value), key, value)
         paths = sorted(changes)
         return _Merge(self, paths, [changes[path] for path in paths]).merge(root, 0, len(paths))
 

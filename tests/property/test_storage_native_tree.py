@@ -9,34 +9,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octra.consensus.statetree import path_of, value_hash
 from octra.storage.errors import CorruptStore
 from octra.storage.kv import Batch, Family
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.tree import native
 from octra.storage.tree.merge import MergeWriter, TreeWriter
-from octra.storage.tree.nodes import Leaf, Link, NodeCache
+from octra.storage.tree.nodes import Link, NodeCache
+from octra.storage.tree.path import CIRCLE_RULES, GLOBAL_RULES
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the library is not built")
 
 Changes = dict[bytes, bytes | None]
 keys = st.integers(0, 60).map(lambda number: b"key %d" % number)
-commits = st.lists(st.dictionaries(keys, st.none() | st.binary(max_size=3), max_size=40), max_size=8)
-
-
-def leaves(changes: Changes) -> dict[bytes, Leaf | None]:
-    """Changes as the tree takes them."""
-    return {
-        path_of(key): None if value is None else Leaf(path_of(key), value_hash(value), key, value)
-        for key, value in changes.items()
-    }
+commits = st.lists(
+    st.dictionaries(keys, st.none() | st.binary(max_size=3) | st.integers(0, 300).map(bytes), max_size=40), max_size=8
+)
 
 
 def commit(writer: TreeWriter, store: MemoryKeyValue, roots: list[Link | None], parts: list[Changes]) -> Batch:
     """Update several trees in one commit; their roots are replaced in place."""
     batch = Batch()
     for number, changes in enumerate(parts):
-        roots[number] = writer.apply(roots[number], leaves(changes))
+        roots[number] = writer.apply(roots[number], (GLOBAL_RULES, CIRCLE_RULES)[number % 2], changes)
     writer.write_rows(batch)
     store.write(batch, durable=False)
     writer.publish()
@@ -65,7 +59,7 @@ def test_a_commit_that_was_not_written_leaves_no_trace() -> None:
     roots: list[Link | None] = [None]
     commit(tree.begin(0), store, roots, [{b"key %d" % number: b"0" for number in range(30)}])
     before = list(roots)
-    tree.begin(1).apply(roots[0], leaves({b"key 3": b"lost"}))
+    tree.begin(1).apply(roots[0], GLOBAL_RULES, {b"key 3": b"lost"})
     again = commit(tree.begin(1), store, roots, [{b"key 4": b"kept"}])
     expected = commit(MergeWriter(store, NodeCache(), 1), MemoryKeyValue(), before, [{b"key 4": b"kept"}])
     assert again.operations == expected.operations
@@ -109,4 +103,4 @@ def test_a_lost_or_damaged_row_is_found(row: bytes | None) -> None:
         batch.put(Family.NODE, roots[0].ref, row)
     store.write(batch, durable=False)
     with pytest.raises(CorruptStore):
-        native.NativeTree(store).begin(1).apply(roots[0], leaves({b"a": b"3"}))
+        native.NativeTree(store).begin(1).apply(roots[0], GLOBAL_RULES, {b"a": b"3"})

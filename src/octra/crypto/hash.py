@@ -36,29 +36,35 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """Root over raw leaf contents; split at the largest power of two below the count; empty is 32 zero bytes."""
     if not leaves:
         return EMPTY_ROOT
-    level = [H("octra.leaf", leaf) for leaf in leaves]
-    # Pairing neighbours and promoting an odd last node gives the same tree as the power-of-two split.
+    level = _leaf_hashes(leaves)
     while len(level) > 1:
-        paired = [H("octra.node", level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level = paired
+        level = _above(level)
     return level[0]
+
+
+def _leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
+    person = _person("octra.leaf")
+    return [blake2b(leaf, digest_size=HASH_SIZE, person=person).digest() for leaf in leaves]
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    """The next level. To pair neighbours and promote an odd last node gives the tree of the power-of-two split."""
+    person = _person("octra.node")
+    pairs = zip(level[::2], level[1::2], strict=False)
+    found = [blake2b(left + right, digest_size=HASH_SIZE, person=person).digest() for left, right in pairs]
+    return found if len(level) % 2 == 0 else [*found, level[-1]]
 
 
 def merkle_path(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """Sibling hashes from leaf `index` to the root; levels where the node is promoted have no sibling."""
     assert 0 <= index < len(leaves)
-    level = [H("octra.leaf", leaf) for leaf in leaves]
+    level = _leaf_hashes(leaves)
     path: list[bytes] = []
     while len(level) > 1:
         sibling = index ^ 1
         if sibling < len(level):
             path.append(level[sibling])
-        paired = [H("octra.node", level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level, index = paired, index // 2
+        level, index = _above(level), index // 2
     return tuple(path)
 
 

@@ -218,11 +218,11 @@ def test_money_that_appears_in_an_account_stops_the_node(chain: Chain, monkeypat
     from octra.consensus.ledger import accounts
     from octra.consensus.ledger.execution import Execution
 
-    def generous(x: Execution, transaction: tx.Transaction, op: ops.Transfer) -> None:
-        x.credit(op.to, op.amount)
+    def generous(x: Execution, transaction: tx.Transaction, op: ops.MultiTransfer) -> None:
+        x.credit(op.items[0].to, op.items[0].amount)
 
-    monkeypatch.setattr(accounts, "transfer", generous)
-    chain.submit(ALICE, ops.Transfer(address(BOB), 5))
+    monkeypatch.setattr(accounts, "multi_transfer", generous)
+    chain.submit(ALICE, ops.MultiTransfer((ops.Payment(address(BOB), 5), ops.Payment(address(CAROL), 5))))
     with pytest.raises(SupplyViolated):
         chain.step()
 

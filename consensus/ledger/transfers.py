@@ -1,0 +1,90 @@
+"""Public transfers in a row: the rule of `execute` and `accounts.transfer`, on accounts that stay decoded in between.
+
+Most transactions are transfers that succeed, and most of their cost was reading and writing the same few records. Only
+those are done here; one that would fail, or be skipped, is left to the general way, which knows the reasons.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from octra.consensus.ledger import fees, keys, ops
+from octra.consensus.ledger.execution import Execution
+from octra.consensus.ledger.receipts import OK, Receipt
+from octra.consensus.ledger.records import Account, Node, Pool
+from octra.consensus.ledger.transactions import EXPIRY_EPOCHS_MAX, NONCE_WINDOW, Transaction
+from octra.crypto.hash import EMPTY_ROOT
+from octra.primitives import AMOUNT_MAX
+
+_ANY: Final = ops.Transfer(bytes(32), 1)  # all transfers have one price
+
+
+class _Open(Struct):
+    """An account in use."""
+
+    balance: int
+    nonce: int
+    used: int
+    changed: bool = False
+
+
+class Transfers:
+    """The transfers of one commit since the last `settle`."""
+
+    def __init__(self, x: Execution) -> None:
+        self._x = x
+        self._required = fees.minimum_fee(_ANY, x.params.prices)
+        self._open: dict[bytes, _Open] = {}
+        self._tips: dict[int, int] = {}  # by seat
+        self._fees = 0  # how many required fees were paid
+
+    def take(self, transaction: Transaction, op: ops.Transfer, author_seat: int, index: int) -> Receipt | None:
+        """Execute a transfer and answer its receipt, the block's `index`-th; or None, with nothing changed."""
+        x, fee, expiry = self._x, transaction.fee, transaction.expiry_epoch
+        if expiry is None or not x.clock.epoch <= expiry <= x.clock.epoch + EXPIRY_EPOCHS_MAX:
+            return None
+        tip = fee - self._required
+        sender, receiver = self._account(transaction.sender), self._account(op.to)
+        ahead = transaction.nonce - sender.nonce
+        if tip < 0 or not 0 < ahead <= NONCE_WINDOW or sender.used >> (ahead - 1) & 1:
+            return None
+        if sender.balance < fee + op.amount or receiver.balance + op.amount > AMOUNT_MAX:
+            return None
+        if tip:
+            operator = self._account(x.authors[author_seat].operator)
+            if operator.balance + op.amount + tip > AMOUNT_MAX:
+                return None
+            operator.balance, operator.changed = operator.balance + tip, True
+            self._tips[author_seat] = self._tips.get(author_seat, 0) + tip
+        sender.balance, sender.changed = sender.balance - fee - op.amount, True
+        receiver.balance, receiver.changed = receiver.balance + op.amount, True
+        used, low = sender.used | 1 << (ahead - 1), sender.nonce
+        while used & 1:
+            used, low = used >> 1, low + 1
+        sender.used, sender.nonce = used, low
+        self._fees += 1
+        return Receipt(transaction.id, x.clock.height, index, OK, 0, "", fee, events_root=EMPTY_ROOT)
+
+    def settle(self) -> None:
+        """Write down what the transfers so far have changed; whoever reads the state next sees it."""
+        x = self._x
+        for address, account in self._open.items():
+            if account.changed:
+                x.state.store(keys.account(address), Account(account.balance, account.nonce, account.used))
+        self._open.clear()
+        x.money.spend(self._required, Pool.ORDER, times=self._fees)
+        self._fees = 0
+        for seat, tips in self._tips.items():
+            name = x.authors[seat].node_id
+            node = x.node(name)
+            x.store_node(name, Node(node.seat, node.tips + tips, node.skipped, node.certified, node.faults))
+        self._tips.clear()
+
+    def _account(self, address: bytes) -> _Open:
+        account = self._open.get(address)
+        if account is None:
+            stored = self._x.account(address)
+            account = self._open[address] = _Open(stored.balance, stored.nonce, stored.used)
+        return account
