@@ -146,7 +146,10 @@ def _views(random: Random, layers: list[list[Vertex]], size: int) -> list[list[V
 
 
 def _grow_wide(random: Random, size: int) -> tuple[list[list[Vertex]], dict[int, tuple[int, ...]]]:
-    """Each round starves one author, mostly a leader; the faulty seats make one to three vertices of any parents."""
+    """Each round starves one author, mostly a leader; the faulty seats make one to three vertices of any parents.
+
+    Some vertices link weakly to older ones, covered or not: that gives support, but never a vote.
+    """
     faults = (size - 1) // 3
     quorum = size - faults
     faulty = set(random.sample(range(size), max(1, faults)))
@@ -165,7 +168,9 @@ def _grow_wide(random: Random, size: int) -> tuple[list[list[Vertex]], dict[int,
                 chosen = wanted[:count] if len(wanted) >= quorum else random.sample(sorted(by_author), quorum)
                 if author not in chosen and author in by_author:
                     chosen[-1] = author
-                layer.append(_pick(random, round, author, twin, chosen, by_author))
+                older = [vertex for layer in layers[max(0, round - 5) : -1] for vertex in layer]
+                weak = random.sample(older, random.choice((0, 0, 1, 2))) if round > 2 else []
+                layer.append(_pick(random, round, author, twin, chosen, by_author, weak))
         layers.append(layer)
     return layers, leaders
 
@@ -240,11 +245,17 @@ def _by_author(layer: list[Vertex]) -> dict[int, list[Vertex]]:
 
 
 def _pick(
-    random: Random, round: int, author: int, twin: int, chosen: Sequence[int], by_author: dict[int, list[Vertex]]
+    random: Random,
+    round: int,
+    author: int,
+    twin: int,
+    chosen: Sequence[int],
+    by_author: dict[int, list[Vertex]],
+    weak: Iterable[Vertex] = (),
 ) -> Vertex:
     """A vertex whose parents are one version of each chosen author, own first, the others in any order."""
     order = sorted(chosen, key=lambda other: (other != author, random.random()))
-    return make_vertex(round, author, [random.choice(by_author[other]) for other in order], twin=twin)
+    return make_vertex(round, author, [random.choice(by_author[other]) for other in order], weak, twin=twin)
 
 
 def _twins(random: Random, faulty: bool) -> int:
