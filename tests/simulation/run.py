@@ -6,6 +6,7 @@ run.py --strategies                         every faulty seat and hostile networ
 run.py --strategies flood --nodes 7         one of them
 run.py --epochs 10                          120 validators, a fifth of them dishonest, drawn committees, churn
 run.py --twins                              one seat runs twice: all partitions of eight rounds, all leaders
+run.py --dags 20000                         so many random DAGs of each kind, and a tenth of that for n = 5 and 7
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -26,11 +28,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit/consensus/ledger"))
 
 import campaign
 from epochs.world import large_plan, run_plan
+from ordering.dags import fuzz
 from ordering.exhaustive import explore_slot
 from ordering.runs import Result, run_seed
 from ordering.trials import LARGE
 from ordering.twins import explore_cores, explore_rule
 
+DAGS_PER_JOB = 100
 JOURNAL = Path(tempfile.gettempdir()) / "octra-campaign.jsonl"
 
 
@@ -45,12 +49,15 @@ def main() -> int:
     parser.add_argument("--real-crypto", action="store_true", help="Ed25519 and BLS instead of hashes (slow)")
     parser.add_argument("--epochs", type=int, help="instead: so many epochs of a large chain with drawn committees")
     parser.add_argument("--twins", action="store_true", help="instead: two copies of one seat under all partitions")
+    parser.add_argument("--dags", type=int, help="instead: so many wide and so many aimed DAGs, without a network")
     parser.add_argument("--strategies", nargs="*", metavar="NAME", help="instead: a campaign over these (default all)")
     parser.add_argument("--journal", type=Path, default=JOURNAL, help="finished runs of campaigns, to go on later")
     parser.add_argument("--write", type=Path, help="with --strategies: write the figures to this file")
     options = parser.parse_args()
     if options.twins:
         return _run_twins()
+    if options.dags:
+        return _run_dags(options.dags, options.first, options.jobs)
     if options.epochs:
         return _run_epochs(options.seed or 1, options.epochs)
     if options.strategies is not None:
@@ -109,6 +116,23 @@ def _run_twins() -> int:
     for problem in problems[:20]:
         print(f"PROBLEM {problem}")
     return bool(problems)
+
+
+def _run_dags(count: int, first: int, jobs: int) -> int:
+    """No two views of a DAG may decide differently."""
+    failed = 0
+    with get_context("spawn").Pool(jobs) as pool:
+        for kind, size in product(("wide", "intent"), (4, 5, 7)):
+            end = first + (count if size == 4 else count // 10)
+            chunks = [
+                (kind, range(start, min(start + DAGS_PER_JOB, end)), size) for start in range(first, end, DAGS_PER_JOB)
+            ]
+            found = pool.starmap(fuzz, chunks, chunksize=1)
+            bad = [seed for result in found for seed in result.bad]
+            failed += len(bad)
+            dags, decisions = sum(result.dags for result in found), sum(result.decisions for result in found)
+            print(f"{kind} n = {size}: {dags:,} DAGs, {decisions:,} decisions, {len(bad)} bad {bad[:10]}", flush=True)
+    return bool(failed)
 
 
 def _run_all(work: list[tuple[int, int, bool]], jobs: int) -> list[Result]:
