@@ -1,4 +1,4 @@
-"""The snapshot double is on the path, and each test of a store runs on memory and on the real database."""
+"""The doubles of snapshots, ledger and epochs are on the path, and each test of a store runs on memory and on the real database."""
 
 import sys
 from collections.abc import Iterator
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+for folder in ("snapshots", "consensus/ledger", "consensus/epochs"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
-from octra.storage.kv import KeyValue
-from octra.storage.memory import MemoryKeyValue
-from octra.storage.rocks import open_rocks
+from octra.storage.kv import KeyValue  # noqa: E402
+from octra.storage.memory import MemoryKeyValue  # noqa: E402
+from octra.storage.rocks import open_rocks  # noqa: E402
 
 
 @pytest.fixture(params=["memory", "rocks"])
