@@ -134,7 +134,7 @@ MUTANTS = (
         "consensus/dag/order.py",
         "key=lambda e: (e.round, e.author, e.id)",
         "key=lambda e, at={id: n for n, id in enumerate(store.entries)}: at[e.id]",
-        (BLOCKS,),
+        (BLOCKS, "wide"),
     ),
     Mutant(
         13,

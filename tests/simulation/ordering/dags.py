@@ -55,10 +55,10 @@ def full_round(below: Sequence[Vertex], size: int, *, skip: Iterable[int] = ()) 
     ]
 
 
-def insert_all(size: int, vertices: Iterable[Vertex]) -> Store:
-    """A store that holds the vertices, which must be causally closed."""
+def insert_all(size: int, vertices: Iterable[Vertex], random: Random | None = None) -> Store:
+    """A store that holds the vertices, which must be causally closed; those of a round come by id, or in any order."""
     store = Store(size, size - (size - 1) // 3)
-    for vertex in sorted(vertices, key=lambda vertex: (vertex.round, vertex.id)):
+    for vertex in sorted(vertices, key=lambda vertex: (vertex.round, random.random() if random else vertex.id)):
         store.receive(vertex)
     assert not store.waiting
     return store
@@ -107,7 +107,7 @@ class FuzzResult:
 
 
 def fuzz(kind: str, seeds: Iterable[int], size: int) -> FuzzResult:
-    """Random valid DAGs with an equivocator; all causally closed views must decide every slot alike."""
+    """Random valid DAGs with equivocators; all causally closed views must decide every slot alike and cut equal blocks."""
     result = FuzzResult()
     grow = {"wide": _grow_wide, "intent": _grow_intent}[kind]
     for seed in seeds:
@@ -116,17 +116,17 @@ def fuzz(kind: str, seeds: Iterable[int], size: int) -> FuzzResult:
         result.dags += 1
         views = _views(random, layers, size)
         decided: dict[Slot, bytes | None] = {}
-        orders: list[list[bytes]] = []
+        chains: list[list[CommitDraft]] = []
         agree = True
         for view in views:
-            store = insert_all(size, view)
+            store = insert_all(size, view, random)
             for slot, leader in decisions_of(store, leaders).items():
                 result.decisions += 1
                 agree &= decided.setdefault(slot, leader) == leader
             if agree:
-                orders.append([vertex.id for draft in blocks_of(store, leaders) for vertex in draft.vertices])
-        longest = max(orders, key=len, default=[])
-        agree &= all(order == longest[: len(order)] for order in orders)
+                chains.append(blocks_of(store, leaders))
+        longest = max(chains, key=len, default=[])
+        agree &= all(chain == longest[: len(chain)] for chain in chains)
         if not agree:
             result.bad.append(seed)
     return result
