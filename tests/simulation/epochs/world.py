@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+from clock import Clock
 from epoch_double import EpochChain
 from epochs.faulty import DOUBLE_SPEND, PAYEES, GamesScores, make_node
 from epochs.node import EpochNode
@@ -75,22 +75,21 @@ def large_plan(seed: int, epochs: int = 10) -> Plan:
     )
 
 
-class EpochWorld:
+class EpochWorld(Clock):
     """One run's clock and links."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.random, self.now_ms = plan, Random(f"epochs {plan.seed}"), 0
+        self.plan, self.random = plan, Random(f"epochs {plan.seed}")
         self.follow = plan.follow
         rules = EpochRules(bond_units=1_000_000_000, shadow_epochs=1, unbonding_epochs=2)
         chain = EpochChain(founders=plan.founders, others=plan.joiners, rules=rules, epoch_ms=plan.epoch_ms)
         self.genesis_record, self._dealt = chain.record, dict(zip(chain.record.seats_next, chain.dealt, strict=True))
         self.ledger, self.coins = SharedLedger(chain), SharedCoins()
-        self.now_ms = chain.record.close_time_ms
+        super().__init__(now_ms=chain.record.close_time_ms, check_ms=500)
         self.start_ms = self.now_ms
         self.nodes = [make_node(self, number, one) for number, one in enumerate(chain.nodes)]
         self._numbers = {node.keys.id: node.number for node in self.nodes}
-        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._serial = self.deliveries = 0
+        self.deliveries = 0
         self.trace = blake2b(digest_size=16)
         self._parts: dict[bytes, bool] = {}
         self._admitted: set[tuple[bytes, bytes]] = set()
@@ -98,26 +97,6 @@ class EpochWorld:
         self.edge_crashes_left = plan.crash_at_edges
 
     # --- time and links ---
-
-    def at(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
-        """Do something later."""
-        self._serial += 1
-        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._serial, action, arguments))
-
-    def run_until(self, done: Callable[[], bool], deadline_ms: int) -> bool:
-        """Let time pass until `done` (asked every virtual 500 ms) or the deadline."""
-        next_check = self.now_ms
-        while self._queue:
-            self.now_ms = self._queue[0][0]
-            if self.now_ms >= next_check:
-                next_check = self.now_ms + 500
-                if done():
-                    return True
-                if self.now_ms > deadline_ms:
-                    return False
-            _, _, action, arguments = heapq.heappop(self._queue)
-            action(*arguments)
-        return done()
 
     def admit(self, vertex: Vertex, committee: Committee) -> None:
         """The border: rules and signature. Asked by all nodes, answered once; raises `InvalidVertex`."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import assert_never
 
-from ordering.disk import Block, Disk, SimBatch
+from ordering.disk import Disk, SimBatch
+from ordering.ledger import SimLedger
 from ordering.world import World, sign_vertex
 
-from octra.codec import decode, encode
+from octra.codec import decode
 from octra.consensus import limits
 from octra.consensus.dag.core import DagState, OrderingParams, restore, snapshot, step
 from octra.consensus.effects import (
@@ -50,7 +51,6 @@ from octra.consensus.events import (
 )
 from octra.consensus.evidence import Equivocation, Evidence
 from octra.consensus.graph import executors
-from octra.consensus.limits import DELTA_RUN
 from octra.consensus.vertex import APPLIED, EXECUTED, Vertex, VertexHeader, decode_vertex, seal_vertex
 from octra.crypto.hash import H
 from octra.errors import InvalidInput
@@ -90,11 +90,7 @@ class SimNode:
         self.life += 1
         self.running = True
         self.inbox: deque[Event] = deque()
-        self.commits: deque[CommitDraft] = deque()
-        self.executing = False
-        self.pending_snapshot: tuple[int, bytes] | None = None
-        self.certain: list[bytes] = []  # runs of deltas that f + 1 seats stand behind
-        self.overdue = 0  # this height is executed, whoever has the duty
+        self.ledger = SimLedger(self)
         disk, params = self.disk, self._params()
         for vertex in disk.signed:  # peers may wait for one that only the sign log still has
             disk.keep(vertex)
@@ -197,7 +193,8 @@ class SimNode:
                 answer = world.keys.reveal(round, shares)
                 world.at(world.random.randrange(1, 5), self._feed_later, self.life, answer)
             case Commit(draft):
-                self._commit(draft)
+                self._note_commit(draft)
+                self.ledger.commit(draft)
             case Certified(height):
                 self.certified_height = height
             case CertificateReady():
@@ -205,11 +202,9 @@ class SimNode:
             case RecordEvidence(evidence):
                 self.accused.append(evidence)
             case DeltaCertified(_, _, run, _):
-                self.certain.append(run)
-                self._execute()
+                self.ledger.delta_certified(run)
             case DeltaOverdue(height):
-                self.overdue = height
-                self._execute()
+                self.ledger.delta_overdue(height)
             case Diverged(height):
                 self.troubles.append(f"diverged at {height}")
             case Halt(reason):
@@ -296,7 +291,7 @@ class SimNode:
         """The bytes of a batch arrive."""
         self.disk.batches[batch.id] = batch
         self.feed(BatchStored(batch.id, batch.author, batch.count, batch.size))
-        self._execute()
+        self.ledger.go_on()
 
     def receive_range_end(self, sender: int, to_round: int) -> None:
         """A peer has answered a range."""
@@ -347,13 +342,9 @@ class SimNode:
         if self.running and self.life == life:
             self.feed(BatchChecked(id, None if self.disk.batches[id].good else 0))
 
-    def _commit(self, draft: CommitDraft) -> None:
-        if draft.height > len(self.disk.blocks):
-            self._note_commit(draft)
-        self.commits.append(draft)
-        self._execute()
-
     def _note_commit(self, draft: CommitDraft) -> None:
+        if draft.height <= len(self.disk.blocks):
+            return  # a replay
         reached = self.state.store.quorum_round
         self.commit_rounds.update(
             reached - vertex.round for vertex in draft.vertices if vertex.author == self.seat and not vertex.void
@@ -361,56 +352,14 @@ class SimNode:
         if draft.time_ms > max(self.world.now_ms, START_MS) + draft.height:
             self.troubles.append(f"commit time {draft.time_ms} of height {draft.height} lies ahead of honest clocks")
 
-    def _execute(self) -> None:
-        """Execute committed blocks in order, as soon as the bytes of their batches are there."""
-        while self.commits and not self.executing:
-            draft = self.commits[0]
-            if draft.height <= len(self.disk.blocks):  # a replay
-                if self.disk.blocks[draft.height - 1].digest != H("sim.draft", encode(draft)):
-                    self.troubles.append(f"replay diverged at {draft.height}")
-                self.commits.popleft()
-                continue
-            if draft.height != len(self.disk.blocks) + 1:
-                self.troubles.append(f"gap before height {draft.height}")
-            way = self.way(draft.height)
-            lacking = any(batch.id not in self.disk.batches for batch in draft.batches)
-            if way is None or (way == EXECUTED and lacking):
-                return
-            self.executing = True
-            self.world.at(self.world.random.randrange(1, 8), self._executed, self.life, way)
-
     def way(self, height: int) -> int | None:
         """How to come to the state of a height now; None: wait for its delta."""
         seat, size = self.own_seat, self.committee.size
         if not self.world.scenario.split or seat is None or seat in executors(self.committee.anchor, size, height):
             return EXECUTED
-        if self._applied_root(height) is not None:
+        if self.ledger.applied_root(height) is not None:
             return APPLIED
-        return EXECUTED if self.overdue >= height else None
-
-    def _applied_root(self, height: int) -> bytes | None:
-        """The state that a certain delta leads to, if one names this height."""
-        return next((self.world.deltas[run][height] for run in self.certain if height in self.world.deltas[run]), None)
-
-    def _executed(self, life: int, way: int) -> None:
-        if not self.running or self.life != life:
-            return
-        draft = self.commits.popleft()
-        parent_id, parent_root = self.disk.head
-        digest = H("sim.draft", encode(draft))
-        root = self._applied_root(draft.height) if way == APPLIED else self.execute(parent_root, draft)
-        assert root is not None
-        block = Block(draft, digest, H("sim.block", parent_id, digest, root), root)
-        self.disk.blocks.append(block)
-        if self.pending_snapshot is not None and self.pending_snapshot[0] <= draft.height:
-            self.disk.snapshot = self.pending_snapshot[1]
-            self.pending_snapshot = None
-        self.world.note(self.seat, draft.height, block.block_id)
-        self.executing = False
-        run = self.disk.delta_run()
-        self.world.deltas[run] = {one.draft.height: one.state_root for one in self.disk.blocks[-DELTA_RUN:]}
-        self.feed(Executed(draft.height, block.block_id, root, run, way))
-        self._execute()
+        return EXECUTED if self.ledger.is_overdue(height) else None
 
     def execute(self, parent_root: bytes, draft: CommitDraft) -> bytes:
         """The state root after a block."""
@@ -421,7 +370,7 @@ class SimNode:
             isinstance(effect, Commit) for effect in effects
         ):
             self.snapshot_height = self.state.height
-            self.pending_snapshot = (self.state.height, snapshot(self.state))
+            self.ledger.keep_snapshot(self.state.height, snapshot(self.state))
 
     # --- what the checks ask
 

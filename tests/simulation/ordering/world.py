@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from random import Random
 from typing import Any, Protocol
 
+from clock import Clock
 from ordering.network import CALM_MS, DELAYS
 from ordering.scenario import Crash, Cut, Scenario
 
@@ -103,18 +103,16 @@ class RealKeys:
         return self._reveal(round, shares)
 
 
-class World:
+class World(Clock):
     """The clock, the links and the trace of one run."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.keys: Keys = (RealKeys if scenario.real_crypto else HashKeys)(scenario.seed, scenario.size)
         self.random = Random(f"world {scenario.size} {scenario.seed}")
-        self.now_ms = 0
+        super().__init__(now_ms=0, check_ms=100)
         self.deliveries = 0
         self.trace = blake2b(digest_size=16)
-        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._serial = 0
         self._delay = DELAYS[scenario.delay]
         size = scenario.size
         self.faults = self.keys.committee.faults
@@ -129,26 +127,6 @@ class World:
             self.at(cut.end_ms, self._reconnect, cut)
         for crash in scenario.crashes:
             self.at(crash.at_ms, self._crash, crash)
-
-    def at(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
-        """Do something later; equal times keep the order in which they were asked for."""
-        self._serial += 1
-        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._serial, action, arguments))
-
-    def run_until(self, done: Callable[[], bool], deadline_ms: int) -> bool:
-        """Let time pass until `done` (asked every virtual 100 ms) or the deadline."""
-        next_check = self.now_ms
-        while self._queue:
-            time_ms = self.now_ms = self._queue[0][0]
-            if time_ms >= next_check:
-                next_check = time_ms + 100
-                if done():
-                    return True
-                if time_ms > deadline_ms:
-                    return False
-            _, _, action, arguments = heapq.heappop(self._queue)
-            action(*arguments)
-        return done()
 
     def note(self, *facts: int | bytes) -> None:
         """Add facts to the trace: equal traces mean equal runs."""
