@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.machinery
 import shutil
@@ -46,6 +47,7 @@ def use_native(mutant: Mutant | None) -> None:
     if compiler is None:
         raise DoesNotFitError("no C++ compiler")
     folder = Path(tempfile.mkdtemp(prefix="octra-mutant-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     sources = shutil.copytree(ROOT / NATIVE, folder / "native")
     if mutant is not None:
         (sources / Path(mutant.file).name).write_text(broken_source(mutant))

@@ -11,8 +11,6 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "simulation"))
-sys.path.insert(0, str(TESTS / "unit" / "consensus" / "epochs"))
-sys.path.insert(0, str(TESTS / "unit" / "consensus" / "ledger"))
 
 INTENT_DAGS, WIDE_DAGS, CHUNK = 2_000, 1_000, 50
 TWINS_STRIDE = 20
