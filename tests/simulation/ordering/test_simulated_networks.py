@@ -11,6 +11,11 @@ from ordering.faulty_frames import FORGERIES
 from ordering.runs import Result, run_scenario, run_seed
 from ordering.scenario import Crash, Cut, Scenario, draw_scenario
 from ordering.trials import NETWORKS, draw_trial
+from ordering.world import HashKeys
+
+from octra.consensus.dag.deltas import DeltaTally
+from octra.consensus.dag.order import Ordering
+from octra.consensus.dag.propose import Proposer
 
 LONG_SEEDS = range(1_000, 1_300)
 
@@ -63,6 +68,40 @@ def test_every_forged_frame_is_refused_at_the_border(name: str) -> None:
 )
 def test_what_can_be_proven_is_proven(name: str, proof: str) -> None:
     assert run_scenario(draw_trial(name, 3, 7)).proofs[proof] == 2  # both faulty seats
+
+
+# --- do the checks notice a core that is wrong? ---
+
+
+def _one_fewer(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+    original = owner.__init__
+
+    def init(self: object, *arguments: object) -> None:
+        original(self, *arguments)
+        setattr(self, name, getattr(self, name) - 1)
+
+    monkeypatch.setattr(owner, "__init__", init)
+
+
+def test_f_attestations_that_suffice_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    _one_fewer(monkeypatch, Ordering, "attestors_needed")
+    assert any("invalid batch" in problem for problem in run_scenario(draw_trial("attests_invalid", 0, 7)).unsafe)
+
+
+def test_f_executions_that_suffice_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    _one_fewer(monkeypatch, DeltaTally, "_needed")
+    assert any("another root" in problem for problem in run_scenario(draw_trial("wrong_delta", 0, 7)).unsafe)
+
+
+def test_signatures_that_nobody_checks_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HashKeys, "verify", lambda *_: True)
+    unsafe = run_scenario(draw_trial("replay_of_other_chains", 0, 7)).unsafe
+    assert any("accuses honest seats" in problem for problem in unsafe)
+
+
+def test_late_vertices_that_nobody_links_to_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Proposer, "weak_links", lambda *_: [])
+    assert any("never orders" in problem for problem in run_scenario(draw_trial("split_off_f", 1, 7)).stalled)
 
 
 def test_the_same_seed_gives_the_same_trace_and_another_seed_another() -> None:
