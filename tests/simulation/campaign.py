@@ -23,6 +23,7 @@ from ordering.runs import run_scenario
 from ordering.trials import NETWORKS, draw_trial
 
 SLICES = 10
+WHAT = "./run sim --strategies: f of n seats with one strategy, or links with one fault, a seed a run"
 REPLAY_EVERY = 25  # of so many seeds one is run twice, and must give the same trace
 
 
@@ -153,6 +154,12 @@ def run_campaign(jobs: list[Job], processes: int, journal: Path) -> list[Row]:
     return add_up([done[job.key] for job in jobs if job.key in done])
 
 
+def finished(jobs: list[Job], journal: Path) -> list[Row]:
+    """What the journal holds of these runs, without running the others."""
+    done = dict(_read(journal))
+    return add_up([done[job.key] for job in jobs if job.key in done])
+
+
 def _run_keyed(job: Job) -> tuple[str, Row]:
     return job.key, run_job(job)
 
@@ -167,7 +174,7 @@ def _read(journal: Path) -> Iterator[tuple[str, Row]]:
 def add_up(parts: list[Row]) -> list[Row]:
     """One row per kind, name and size."""
     rows: dict[tuple[str, str, int], Row] = {}
-    for part in parts:
+    for part in sorted(parts, key=lambda part: (part.size, names().index((part.kind, part.name)))):
         row = rows.setdefault((part.kind, part.name, part.size), Row(part.kind, part.name, part.size))
         for name in ("runs", "safe", "live", "proven", "refused", "cpu_seconds"):
             setattr(row, name, getattr(row, name) + getattr(part, name))
@@ -199,23 +206,25 @@ def report(rows: list[Row]) -> str:
     return "\n".join([*table, f"{runs:,} runs, {safe:,} safe, {live:,} live, {cpu:.0f} CPU s"])
 
 
-def summary(rows: list[Row]) -> list[dict[str, object]]:
-    """The rows for a file of results."""
-    return [
-        {
-            "kind": row.kind,
-            "name": row.name,
-            "size": row.size,
-            "runs": row.runs,
-            "safe": row.safe,
-            "live": row.live,
-            "proven": row.proven,
-            "refused": row.refused,
-            "rounds_to_commit_p50": row.rounds_to_commit(0.5),
-            "rounds_to_commit_p99": row.rounds_to_commit(0.99),
-            "rounds_to_live_max": row.rounds_to_live,
-            "cpu_seconds": round(row.cpu_seconds, 1),
-            "problems": row.problems,
-        }
-        for row in rows
-    ]
+def to_json(rows: list[Row]) -> str:
+    """The rows for a file of results, one a line."""
+    lines = [json.dumps(_figures(row)) for row in rows]
+    return '{"what": "' + WHAT + '", "rows": [\n ' + ",\n ".join(lines) + "\n]}\n"
+
+
+def _figures(row: Row) -> dict[str, object]:
+    return {
+        "kind": row.kind,
+        "name": row.name,
+        "size": row.size,
+        "runs": row.runs,
+        "safe": row.safe,
+        "live": row.live,
+        "proven": row.proven,
+        "refused": row.refused,
+        "rounds_to_commit_p50": row.rounds_to_commit(0.5),
+        "rounds_to_commit_p99": row.rounds_to_commit(0.99),
+        "rounds_to_live_max": row.rounds_to_live,
+        "cpu_seconds": round(row.cpu_seconds, 1),
+        "problems": row.problems,
+    }

@@ -12,7 +12,6 @@ run.py --dags 20000                         so many random DAGs of each kind, an
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -52,6 +51,7 @@ def main() -> int:
     parser.add_argument("--dags", type=int, help="instead: so many wide and so many aimed DAGs, without a network")
     parser.add_argument("--strategies", nargs="*", metavar="NAME", help="instead: a campaign over these (default all)")
     parser.add_argument("--journal", type=Path, default=JOURNAL, help="finished runs of campaigns, to go on later")
+    parser.add_argument("--finished", action="store_true", help="with --strategies: run nothing, report the journal")
     parser.add_argument("--write", type=Path, help="with --strategies: write the figures to this file")
     options = parser.parse_args()
     if options.twins:
@@ -82,10 +82,14 @@ def _run_strategies(options: argparse.Namespace) -> int:
         print(f"no such strategy: {', '.join(sorted(unknown))}\nthere are: {', '.join(n for _, n in campaign.names())}")
         return 2
     seeds = {size: options.seeds or (20 if size >= LARGE else 200) for size in options.nodes or [7, 24]}
-    rows = campaign.run_campaign(campaign.plan(seeds, options.strategies), options.jobs, options.journal)
+    jobs = campaign.plan(seeds, options.strategies)
+    if options.finished:
+        rows = campaign.finished(jobs, options.journal)
+    else:
+        rows = campaign.run_campaign(jobs, options.jobs, options.journal)
     print(campaign.report(rows))
     if options.write is not None:
-        options.write.write_text(json.dumps({"rows": campaign.summary(rows)}, indent=1) + "\n")
+        options.write.write_text(campaign.to_json(rows))
     return any(row.problems for row in rows)
 
 
