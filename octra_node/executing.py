@@ -87,16 +87,16 @@ class BlockExecutor:
         )
         state = self._stores.state
         view = StateCircles(state)
-        outcome = apply_commit(state, view, commit, self._engine, self._facts.params, self._math)
+        outcome = apply_commit(state.latest, view, commit, self._engine, self._facts.params, self._math)
         counts = [len(batch.transactions) for batch in commit.batches]
         if not self._split:
             return StoredBlock(outcome, self._store(draft, counts, outcome, snapshot), None)
-        mark, delta = Mark(0, EXECUTED, ()), b""
-        previous, previous_root = self._mark(), state.root()
+        mark, delta = self._mark(), b""
+        previous, previous_root = mark, state.root()
 
         def publish(header: BlockHeader) -> Batch:
             nonlocal mark, delta
-            delta = delta_of(outcome, previous_root, header.state_root)
+            delta = delta_of(outcome, previous_root, header.state_root, header.block_id)
             if len(delta) > DELTA_BYTES_MAX:
                 delta = b""
             mark = mark_after(previous, EXECUTED, delta_id(delta) if delta else NO_DELTA)
@@ -119,7 +119,7 @@ class BlockExecutor:
         mark = mark_after(self._mark(), APPLIED, certain.id)
 
         def compare(header: BlockHeader) -> Batch:
-            if header.state_root != delta.root or certain.block_id not in (None, header.block_id):
+            if (header.state_root, header.block_id) != (delta.root, delta.block_id):
                 raise DeltaMisfit(f"the delta of height {draft.height} does not lead to the block that was agreed")
             return _mark_row(mark)
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from octra.codec import decode, encode
 from octra.consensus.statetree import EMPTY_TREE, TreeProof
-from octra.errors import Malformed
+from octra.errors import Corrupt, Malformed, Unavailable
 from octra.storage.errors import CorruptStore, NotFound
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, Row, prefix_end, u64
 from octra.storage.tree import native
@@ -35,6 +35,7 @@ from octra.storage.tree.proof import find_leaf, prove
 
 RETENTION_MIN: Final = 256  # versions; a light client may ask for a proof a few minutes after it saw the root
 PRUNE_ROWS: Final = 20_000  # rows a step: 30 ms
+LATEST_MAX: Final = 65_536  # values that the committing thread remembers: 10 MB of accounts
 KEY_BYTES_MAX: Final = 1_024  # of a Circle; ledger keys stay below 512
 VALUE_BYTES_MAX: Final = 64 << 10
 
@@ -152,6 +153,40 @@ class StateReader:
         return int.from_bytes(row[:8], "big"), int.from_bytes(row[8:], "big")
 
 
+class LatestState:
+    """The global state for the one thread that commits: it remembers what it read and wrote, so nobody else may use it.
+
+    A reader beside a commit could put an old value back; this thread cannot.
+    """
+
+    def __init__(self, reader: StateReader) -> None:
+        self._reader = reader
+        self._young: dict[bytes, bytes | None] = {}
+        self._old: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """Latest value of a key of the global state."""
+        if key in self._young:
+            return self._young[key]
+        value = self._old[key] if key in self._old else self._reader.get(key)
+        self.learn({key: value})
+        return value
+
+    def scan(self, prefix: bytes, limit: int) -> Iterator[Row]:
+        """Latest rows whose keys start with `prefix`, in byte order."""
+        return self._reader.scan(prefix, limit)
+
+    def learn(self, values: Mapping[bytes, bytes | None]) -> None:
+        """These are the latest values."""
+        self._young.update(values)
+        if len(self._young) > LATEST_MAX // 2:  # two generations instead of a list of uses
+            self._old, self._young = self._young, {}
+
+    def forget(self) -> None:
+        """A commit failed: what the disk holds is unknown."""
+        self._young, self._old = {}, {}
+
+
 class StateStore(StateReader):
     """The state in a database. One thread commits; any may read, each call for itself.
 
@@ -164,6 +199,7 @@ class StateStore(StateReader):
         super().__init__(store, NodeCache())
         self._store, self._writer, self._retention = store, writer or store, retention
         self._native = native.NativeTree(store) if native.available() else None
+        self.latest = LatestState(self)  # for the thread that commits
         self._check_root()
 
     def commit(
@@ -191,14 +227,20 @@ class StateStore(StateReader):
             circle: _hash_of(self._update(nodes, batch, circle_tree(circle), dict(circle_writes[circle])))
             for circle in sorted(circle_writes)
         }
-        link = self._update(nodes, batch, GLOBAL_TREE, dict(writes) | dict(seal(roots)))
+        changes = dict(writes) | dict(seal(roots))
+        link = self._update(nodes, batch, GLOBAL_TREE, changes)
         nodes.write_rows(batch)
         root = _hash_of(link)
         batch.extend(rows(root) if callable(rows) else rows)
         new_head = Head(height, epoch, root, b"" if link is None else link.ref, leader)
         batch.put(Family.META, HEAD_KEY, encode(new_head))
-        self._writer.write(batch, durable=True)
+        try:
+            self._writer.write(batch, durable=True)
+        except (Unavailable, Corrupt):
+            self.latest.forget()
+            raise
         nodes.publish()
+        self.latest.learn(changes)
         return root
 
     @contextmanager
