@@ -7,15 +7,16 @@ now and then for a certificate, and for records of closed epochs, and takes over
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from epoch_double import NodeKeys
+from epochs.blocks import Blocks
+from epochs.disk import GENESIS_BLOCK, Bundle, Disk
+from epochs.duties import Duties
 
 from octra.codec import encode
 from octra.consensus import coin
 from octra.consensus.certificate import Certificate, verify_certificate
-from octra.consensus.checkpoint import Validator, assemble_checkpoint, is_enough, sign_checkpoint, verify_part
 from octra.consensus.dag.core import DagState, OrderingParams, step
 from octra.consensus.effects import (
     Broadcast,
@@ -26,7 +27,6 @@ from octra.consensus.effects import (
     CombineBeacon,
     CombineCoin,
     Commit,
-    CommitDraft,
     DeltaCertified,
     DeltaOverdue,
     Diverged,
@@ -58,7 +58,7 @@ from octra.consensus.events import (
     VertexReceived,
 )
 from octra.consensus.evidence import judge
-from octra.consensus.ledger import epochs, ops, validators
+from octra.consensus.ledger import epochs, ops
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.coin_holder import CoinDuty
 from octra.consensus.vertex import Vertex, seal_vertex
@@ -69,32 +69,9 @@ from octra.primitives import NodeId
 if TYPE_CHECKING:
     from epochs.world import EpochWorld
 
-TICK_MS, BATCH_MS, POLL_MS, RETRY_MS = 50, 250, 1_000, 2_500
+TICK_MS, BATCH_MS, POLL_MS = 50, 250, 1_000
 HELD_MAX = 512
 RANGE_VERTICES_MAX = 512
-GENESIS_BLOCK = bytes(32)
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A batch: items of one author for one committee."""
-
-    id: bytes
-    anchor: bytes
-    author: int
-    items: tuple[bytes, ...]
-
-
-@dataclass
-class Disk:
-    """What a restart finds. Vertices are kept by anchor, and so is the mark of the sign log."""
-
-    vertices: dict[bytes, dict[bytes, Vertex]] = field(default_factory=dict)
-    signed_round: dict[bytes, int] = field(default_factory=dict)
-    bundles: dict[bytes, Bundle] = field(default_factory=dict)
-    blocks: dict[int, tuple[bytes, bytes, bytes]] = field(default_factory=dict)  # height -> leader, block id, root
-    handed: list[tuple[EpochRecord, Certificate | None]] = field(default_factory=list)  # by epoch
-    head: tuple[int, bytes, bytes] = (0, GENESIS_BLOCK, b"")  # height, block id, root
 
 
 class EpochNode:
@@ -110,7 +87,7 @@ class EpochNode:
         self.troubles: list[str] = []
         self.refused: Counter[str] = Counter()  # messages that were refused, by the class of the error
         self.accused: set[tuple[bytes, str]] = set()  # nodes that this one holds proofs against, and of what
-        self.parts: dict[int, dict[bytes, bytes]] = {}  # closed epoch -> node -> signature
+        self.duties = Duties(self)
         self.state: DagState | None = None
 
     # --- where it is ---
@@ -134,12 +111,11 @@ class EpochNode:
         self.life += 1
         self.running = True
         self.inbox: deque[Event] = deque()
-        self.commits: deque[CommitDraft] = deque()
-        self.executing = False
+        self.blocks = Blocks(self)
         self.held: list[tuple[Vertex, int]] = []
         self.own: dict[bytes, Bundle] = {}
         self.certificate: Certificate | None = None
-        self.duties_said: dict[CoinDuty, int] = {}
+        self.duties.restart()
         self._enter(restart=True)
         self._every(TICK_MS, self._tick)
         self._every(BATCH_MS, self._make_bundle)
@@ -174,7 +150,7 @@ class EpochNode:
         self.seat = self.committee.seat_of(self.keys.id)
         self.secret = self._coin_secret()
         self.certificate = None
-        self.commits.clear()
+        self.blocks.forget()
         self.own.clear()
         if self.seat is None and not self.world.follow:
             self.state = None
@@ -217,7 +193,7 @@ class EpochNode:
             for item in bundle.items:
                 self.pool[tx.decode_item(item).id] = item
         self._enter(restart=False)
-        self._vote()
+        self.duties.vote()
         for peer in self.world.sample(3):
             self.world.send(self.number, peer, "receive_hand_over", record, certificate)
         if self.seat is None:
@@ -254,7 +230,7 @@ class EpochNode:
         if self.state is None:
             for peer in self.world.sample(1):
                 self.world.send(self.number, peer, "serve_poll", self.number, self.epoch)
-        self._look_at_duties()
+        self.duties.look()
 
     def serve_poll(self, asker: int, epoch: int) -> None:
         """Tell what came after an epoch, or the newest certificate of the running one."""
@@ -272,7 +248,7 @@ class EpochNode:
         if claim.height > self.disk.head[0]:
             self.disk.head = (claim.height, claim.block_id, claim.state_root)
             self.disk.blocks[claim.height] = (b"", claim.block_id, claim.state_root)
-            self._look_at_duties()
+            self.duties.look()
 
     # --- events and effects ---
 
@@ -326,8 +302,7 @@ class EpochNode:
                 beacon = world.coins.reveal_beacon(self.committee, shares)
                 world.at(world.random.randrange(1, 5), self._later, life, anchor, beacon)
             case Commit(draft):
-                self.commits.append(draft)
-                self._execute()
+                self.blocks.commit(draft)
             case CertificateReady(_, certificate):
                 self.certificate = certificate
             case EpochEnded(height, certificate, signature):
@@ -485,7 +460,7 @@ class EpochNode:
         self.disk.bundles[bundle.id] = bundle
         if self.state is not None and bundle.anchor == self.committee.anchor:
             self.feed(_stored(bundle))
-            self._execute()
+            self.blocks.go_on()
 
     def serve_bundle(self, asker: int, id: bytes) -> None:
         """Answer from block storage."""
@@ -494,133 +469,34 @@ class EpochNode:
 
     # --- blocks ---
 
-    def _execute(self) -> None:
-        while self.commits and not self.executing:
-            draft = self.commits[0]
-            height = self.disk.head[0]
-            if draft.height <= height:
-                stored = self.disk.blocks.get(draft.height)
-                if stored is not None and stored[0] not in (b"", draft.leader):
-                    self.troubles.append(f"another leader at height {draft.height}")
-                self.commits.popleft()
-                continue
-            if draft.height != height + 1:
-                self.troubles.append(f"gap before height {draft.height}")
-            if any(batch.id not in self.disk.bundles for batch in draft.batches):
-                return
-            self.executing = True
-            self.world.at(self.world.random.randrange(1, 10), self._executed, self.life, self.epoch)
-
-    def _executed(self, life: int, epoch: int) -> None:
-        if not self.running or self.life != life:
-            return
-        self.executing = False
-        if epoch != self.epoch or not self.commits:
-            return
-        draft = self.commits.popleft()
-        _, parent_id, parent_root = self.disk.head
-        opened = self.record if draft.height == self.record.close_height + 1 and self.epoch else None
-        items = tuple((batch.author, self.disk.bundles[batch.id].items) for batch in draft.batches)
-        root = self.world.ledger.execute(parent_root, draft, items, opened, self.committee)
-        block_id = H("sim.block.id", parent_id, draft.leader, root)
-        self.disk.blocks[draft.height] = (draft.leader, block_id, root)
-        self.disk.head = (draft.height, block_id, root)
-        for batch in draft.batches:
-            self.own.pop(batch.id, None)
-        self._look_for_share()
-        self.feed(Executed(draft.height, block_id, self.claimed(root)))
-        self._look_at_duties()
-        self._execute()
-
     def claimed(self, root: bytes) -> bytes:
         """The root as this node tells it."""
         return root
 
-    def _look_for_share(self) -> None:
+    def look_for_share(self) -> None:
         """A repaired share makes a seat of a follower: from the next epoch, or the next start, on."""
         if self.seat is not None and self.secret is None:
             self.secret = self._coin_secret()
 
-    # --- duties ---
-
-    def _look_at_duties(self) -> None:
-        if validators.all_validators(self.view) and self.running:
-            for duty in self.keys.holder.duties(self.view):
-                if self.world.now_ms >= self.duties_said.get(duty, 0):
-                    self.duties_said[duty] = self.world.now_ms + RETRY_MS
-                    self._say(self.coin_answer(duty))
-        self._try_checkpoint()
+    # --- what it says by itself ---
 
     def coin_answer(self, duty: CoinDuty) -> ops.Op:
         """What the node says about a coin."""
         return self.keys.holder.answer(self.view, duty)
 
-    def _say(self, op: ops.Op) -> None:
-        self.submit(self.node_item(op))
-
     def node_item(self, op: ops.Op) -> bytes:
         """A signed operation of the node itself."""
-        params = self.world.ledger.params
-        body = tx.build(
-            chain=params.chain,
-            sender=self.keys.id,
-            nonce=1,
-            expiry_epoch=self.epoch + 10,
-            fee=0,
-            op=op,
-        )
+        chain, expiry = self.world.ledger.params.chain, self.epoch + 10
+        body = tx.build(chain=chain, sender=self.keys.id, nonce=1, expiry_epoch=expiry, fee=0, op=op)
         return tx.sign(body, self.keys.node)
-
-    def _vote(self) -> None:
-        """Sign the close, and send the part to three seats."""
-        record = self.record
-        closing = self.world.ledger.states[record.state_root]
-        standing = validators.standing(closing, record.epoch)
-        body = epochs.checkpoint_body(record, len(standing))
-        part = self.checkpoint_part(sign_checkpoint(self.keys.bls, body))
-        targets = [self.world.number_of(node) for node in self.committee.seats]
-        for peer in self.world.random.sample(targets, min(3, len(targets))):
-            self.world.send(self.number, peer, "receive_part", record.epoch, self.keys.id, part)
-        if self.seat is not None:
-            self.receive_part(record.epoch, self.keys.id, part)
 
     def checkpoint_part(self, part: bytes) -> bytes:
         """What is sent as the signature of a close."""
         return part
 
     def receive_part(self, opened: int, node: bytes, part: bytes) -> None:
-        """A part of a checkpoint; seats pass it on once, so that one of them has enough."""
-        parts = self.parts.setdefault(opened, {})
-        if node not in parts:
-            parts[node] = part
-            if self.seat is not None:
-                for peer in self.world.random.sample(range(len(self.committee.seats)), min(4, self.committee.size)):
-                    number = self.world.number_of(self.committee.seats[peer])
-                    self.world.send(self.number, number, "receive_part", opened, node, part)
-
-    def _try_checkpoint(self) -> None:
-        record, state = self.record, epochs.epoch_of(self.view)
-        assert state is not None
-        if self.seat is None or state.record != record.id or state.signed_epoch >= record.epoch:
-            return
-        if self.world.now_ms < self.checkpoint_due:
-            return
-        registered = epochs.registered_at(self.view, state.signed_epoch)
-        count = len(epochs.registered_at(self.view, record.epoch) or ())
-        assert registered is not None
-        parts = self.parts.get(record.epoch, {})
-        if not is_enough(sum(validator.node in parts for validator in registered), len(registered)):
-            return
-        self.checkpoint_due = self.world.now_ms + RETRY_MS
-        body = epochs.checkpoint_body(record, count)
-        good = {i: parts[v.node] for i, v in enumerate(registered) if v.node in parts and self._holds(v, body)}
-        if is_enough(len(good), len(registered)):
-            self._say(ops.Checkpoint(assemble_checkpoint(body, registered, good)))
-
-    def _holds(self, validator: Validator, body) -> bool:  # type: ignore[no-untyped-def]  # a CheckpointBody
-        return self.world.part_holds(validator, body, self.parts[self.record.epoch][validator.node], verify_part)
-
-    checkpoint_due = 0
+        """A part of a checkpoint."""
+        self.duties.receive_part(opened, node, part)
 
 
 def _stored(bundle: Bundle) -> BatchStored:
