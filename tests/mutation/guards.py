@@ -14,7 +14,8 @@ sys.path.insert(0, str(TESTS / "simulation"))
 
 INTENT_DAGS, WIDE_DAGS, CHUNK = 2_000, 1_000, 50
 TWINS_STRIDE = 20
-NETWORK_SEEDS = 100
+CORES_STRIDE = 200
+NETWORK_SEEDS = 40
 
 
 def run_guard(guard: str) -> str | None:
@@ -56,6 +57,12 @@ def _search_twins() -> str | None:
     return next(iter(explore_rule(TWINS_STRIDE).problems), None)
 
 
+def _search_cores() -> str | None:
+    from ordering.twins import explore_cores
+
+    return next(iter(explore_cores(CORES_STRIDE).problems), None)
+
+
 def _search_dags(kind: str, count: int) -> str | None:
     from ordering.dags import fuzz
 
@@ -67,10 +74,12 @@ def _search_dags(kind: str, count: int) -> str | None:
 
 
 def _search_networks() -> str | None:
-    from ordering.runs import run_seed
+    """Networks in which one seat shows a second vertex late, to one other: who knows of it, and who does not yet?"""
+    from ordering.runs import run_scenario
+    from ordering.trials import draw_trial
 
     for seed in range(NETWORK_SEEDS):
-        problems = run_seed(seed, 4).problems
+        problems = run_scenario(draw_trial("late_twin", seed, 4)).problems
         if problems:
             return f"seed {seed}: {problems[0]}"
     return None
@@ -79,6 +88,7 @@ def _search_networks() -> str | None:
 SEARCHES: dict[str, Callable[[], str | None]] = {  # cheapest first
     "exhaustive": _search_slot,
     "twins": _search_twins,
+    "cores": _search_cores,
     "wide": lambda: _search_dags("wide", WIDE_DAGS),
     "intent": lambda: _search_dags("intent", INTENT_DAGS),
     "network": _search_networks,

@@ -43,7 +43,7 @@ MUTANTS = (
         SKIPS,
         "blames = max(sum(any(entry.supported(round, author) is not leader for entry in twins)"
         " for twins in voters.values()) for leader in store.authors(round).get(author, [author]))",
-        (RULE, "exhaustive", "twins", "intent", "wide"),
+        (RULE, "exhaustive", "twins", "cores", "wide", "intent"),
     ),
     Mutant(
         2,
@@ -83,7 +83,7 @@ MUTANTS = (
         "consensus/dag/rule.py",
         SKIPS,
         "blames = sum(entry.supported(round, author) is None for twins in voters.values() for entry in twins)",
-        (RULE, "exhaustive"),
+        (RULE, "exhaustive", "intent"),
     ),
     Mutant(
         7,
@@ -91,7 +91,7 @@ MUTANTS = (
         "consensus/dag/rule.py",
         "range(round + WAVE, store",
         "range(round + WAVE - 1, store",
-        (RULE,),
+        (RULE, "intent"),
     ),
     Mutant(
         8,
@@ -134,7 +134,7 @@ MUTANTS = (
         "consensus/dag/order.py",
         "key=lambda e: (e.round, e.author, e.id)",
         "key=lambda e, at={id: n for n, id in enumerate(store.entries)}: at[e.id]",
-        (BLOCKS, "wide"),
+        (BLOCKS, "cores", "wide"),
     ),
     Mutant(
         13,
@@ -201,7 +201,7 @@ MUTANTS = (
         "consensus/dag/propose.py",
         "self.last_round = resume_round  #",
         "self.last_round = max(0, resume_round - 1)  #",
-        (CORE, "network"),
+        (CORE,),
     ),
     Mutant(
         21,
@@ -250,7 +250,7 @@ MUTANTS = (
         "consensus/dag/core.py",
         "if leader is not None:",
         "if leader is not None and not any(s.round == slot.round and s > slot and other for s, other in prefix):",
-        (LEADERS, "network"),
+        (LEADERS, "cores"),
     ),
     Mutant(
         27,
