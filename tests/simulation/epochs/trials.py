@@ -27,4 +27,5 @@ def draw_plan(habit: str, seed: int, size: int) -> Plan:
         crash_at_edges=random.choice((0, 0, 1)),
         transfers=4,
         loss=random.choice((0.0, 0.01)),
+        checkpointed=1,
     )

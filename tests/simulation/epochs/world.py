@@ -53,6 +53,7 @@ class Plan:
     loss: float = 0.0
     joins_per_epoch: int = 2
     pace_ms: int = 200
+    checkpointed: int = 0  # the run goes on until the close before this epoch is checkpointed
 
 
 def large_plan(seed: int, epochs: int = 10) -> Plan:
@@ -235,11 +236,13 @@ def run_plan(plan: Plan) -> Result:
     target = plan.epochs
 
     def done() -> bool:
-        return all(node.epoch >= target for node in world.honest) and all(
-            client.done for client in world.clients if client.honest
+        return (
+            all(node.epoch >= target for node in world.honest)
+            and all(client.done for client in world.clients if client.honest)
+            and _signed_epoch(world) >= plan.checkpointed
         )
 
-    finished = world.run_until(done, world.start_ms + (plan.epochs + 10) * 4 * plan.epoch_ms)
+    finished = world.run_until(done, world.start_ms + (plan.epochs + 3) * 3 * plan.epoch_ms)
     best = world.furthest
     stalled = []
     if not finished:
@@ -247,10 +250,9 @@ def run_plan(plan: Plan) -> Result:
         waiting = sum(not client.done for client in world.clients)
         stalled.append(f"not all reached epoch {target}: {behind}, clients open {waiting}")
     records = [record for record, _ in best.disk.handed]
-    state = epochs.epoch_of(best.view)
-    assert state is not None
-    if state.signed_epoch < best.epoch - 2:
-        stalled.append(f"only epoch {state.signed_epoch} of {best.epoch} is checkpointed")
+    signed_epoch = _signed_epoch(world)
+    if signed_epoch < max(plan.checkpointed, best.epoch - 2):
+        stalled.append(f"only epoch {signed_epoch} of {best.epoch} is checkpointed")
     faulty = {node.keys.id for node in world.nodes if not node.honest}
     rows = [row for row in all_validators(best.view) if row.status == ValidatorStatus.REMOVED]
     return Result(
@@ -261,7 +263,7 @@ def run_plan(plan: Plan) -> Result:
         trace=world.trace.hexdigest(),
         epochs=best.epoch,
         height=best.disk.head[0],
-        signed_epoch=state.signed_epoch,
+        signed_epoch=signed_epoch,
         committees=tuple(len(record.seats_next) for record in records),
         faulty_seats=tuple(len(faulty & set(record.seats_next)) for record in records),
         removed=len(rows),
@@ -270,6 +272,12 @@ def run_plan(plan: Plan) -> Result:
         virtual_ms=world.now_ms - world.start_ms,
         cpu_seconds=time.process_time() - started,
     )
+
+
+def _signed_epoch(world: EpochWorld) -> int:
+    state = epochs.epoch_of(world.furthest.view)
+    assert state is not None
+    return state.signed_epoch
 
 
 # --- load and churn ---
