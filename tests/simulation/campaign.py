@@ -96,6 +96,8 @@ def run_job(job: Job) -> Row:
     gc.disable()  # a run makes millions of small objects and hardly a cycle
     try:
         return _run_twice(job) if job.seed % REPLAY_EVERY == 0 else _run_once(job)[0]
+    except Exception as error:  # whatever the core or a check raises is a finding; the other runs go on
+        return Row(job.kind, job.name, job.size, runs=1, problems=[f"seed {job.seed}: {error!r}"])
     finally:
         gc.enable()
 
@@ -140,6 +142,7 @@ def run_campaign(jobs: list[Job], processes: int, journal: Path) -> list[Row]:
     print(f"{len(jobs):,} runs, {len(jobs) - len(todo):,} of them done before", flush=True)
     started, bad = time.monotonic(), 0
     with journal.open("a") as lines, get_context("spawn").Pool(processes) as pool:
+        lines.write("\n")  # the last line may have been cut off
         for count, (key, row) in enumerate(pool.imap_unordered(_run_keyed, todo, chunksize=4), start=1):
             done[key] = row
             lines.write(json.dumps([key, asdict(row)]) + "\n")
@@ -165,10 +168,12 @@ def _run_keyed(job: Job) -> tuple[str, Row]:
 
 
 def _read(journal: Path) -> Iterator[tuple[str, Row]]:
-    if journal.exists():
-        for line in journal.read_text().splitlines():
+    for line in journal.read_text().splitlines() if journal.exists() else ():
+        try:
             key, fields = json.loads(line)
-            yield key, Row(**fields)
+        except ValueError:
+            continue  # empty, or cut off when the campaign was stopped
+        yield key, Row(**fields)
 
 
 def add_up(parts: list[Row]) -> list[Row]:
