@@ -196,7 +196,7 @@ def report(rows: list[Row]) -> str:
     lines = [head]
     for row in rows:
         lines.append((
-            row.name, str(row.size), str(row.runs), str(row.safe), str(row.live), str(row.proven), f"{row.refused:,}",
+            f"{row.kind} {row.name}", str(row.size), str(row.runs), str(row.safe), str(row.live), str(row.proven), f"{row.refused:,}",
             str(row.rounds_to_commit(0.5) or "-"), str(row.rounds_to_commit(0.99) or "-"),
             str(row.rounds_to_live or "-"), f"{row.cpu_seconds:.0f}",
         ))  # fmt: skip
