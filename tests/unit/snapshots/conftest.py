@@ -1,4 +1,4 @@
-"""The doubles of snapshots, ledger and epochs are on the path, and each test of a store runs on memory and on the real database."""
+"""The doubles of snapshots, ledger and epochs are on the path; tests of a store run on memory and on the database."""
 
 import sys
 from collections.abc import Iterator

@@ -204,7 +204,6 @@ def test_a_wrong_chunk_is_refused_and_fetched_from_another_server(tmp_path: Path
     assert attempt.joined
     assert attempt.network.blamed == [(1, ChunkRefused)]
     assert honest.served == len(honest.chunks)
-    check(tmp_path)
 
 
 def test_a_chunk_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
@@ -253,7 +252,6 @@ def test_rows_that_no_checkpoint_proves_are_refused_and_all_who_offer_them_blame
     assert attempt.joined
     assert attempt.refused == [refusal]
     assert attempt.network.blamed == [(1, refusal), (2, refusal)]
-    check(tmp_path)
 
 
 def test_a_wrong_number_of_rows_is_refused(tmp_path: Path) -> None:
