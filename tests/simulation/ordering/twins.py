@@ -88,16 +88,19 @@ def _vertex(round: int, instance: int) -> Vertex:
 
 def _grow(layers: Sequence[list[Entry]], partition: Partition) -> list[Entry]:
     """The next layer: parents as they arrive, own first; older vertices that they do not cover by weak links."""
-    below, layer = layers[-1], []
+    below = layers[-1]
+    layer: list[Entry] = []
     for instance in INSTANCES:
         side = [other for other in INSTANCES if (other in partition) == (instance in partition)]
         arrived = sorted(side, key=lambda other: other != instance)
         if len({SEATS[other] for other in side}) < QUORUM:
             arrived += [other for other in INSTANCES if other not in side]
-        parents = list({SEATS[other]: below[other] for other in reversed(arrived)}.values())[::-1]
-        covered = _cone(parents)
-        weak = [entry for layer in layers[:-1] for entry in layer if entry.id not in covered]
-        layer.append(Entry(_vertex(below[0].round + 1, instance), parents, weak, SIZE))
+        parents: dict[int, Entry] = {}  # by author, the first that arrives
+        for other in arrived:
+            parents.setdefault(SEATS[other], below[other])
+        covered = _cone(list(parents.values()))
+        weak = [entry for older in layers[:-1] for entry in older if entry.id not in covered]
+        layer.append(Entry(_vertex(below[0].round + 1, instance), list(parents.values()), weak, SIZE))
     return layer
 
 
