@@ -68,6 +68,20 @@ def verify_part(validator: Validator, body: CheckpointBody, signature: bytes) ->
     return bls.verify(validator.bls_key, signature, checkpoint_message(body))
 
 
+def good_parts(
+    body: CheckpointBody, validators: Sequence[Validator], parts: Mapping[int, bytes]
+) -> dict[int, bytes]:
+    """The parts, by index in the set, that are their validators' signatures of the body: one check if all of them are."""
+    keys = [validators[index].bls_key for index in parts]
+    try:
+        together = bls.aggregate(list(parts.values()))
+    except bls.InvalidPoint:
+        together = b""
+    if bls.verify_aggregate(keys, together, checkpoint_message(body)):
+        return dict(parts)
+    return {index: part for index, part in parts.items() if verify_part(validators[index], body, part)}
+
+
 def registered_root(validators: Sequence[Validator]) -> bytes:
     """Merkle root over the registered set, sorted by node id."""
     assert _is_sorted(validators)

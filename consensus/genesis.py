@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msgspec import Struct
 
 from octra.codec import decode, encode
@@ -65,7 +67,7 @@ class GenesisKey(Struct, frozen=True, array_like=True):
         return self.origin != NO_KEY
 
 
-class Genesis(Struct, frozen=True, array_like=True):
+class Genesis(Struct, frozen=True, array_like=True, dict=True):
     """Everything that the nodes of one chain agree on before the first block."""
 
     version: int
@@ -84,7 +86,7 @@ class Genesis(Struct, frozen=True, array_like=True):
         """Are committees drawn for each epoch from all registered validators? Else the founders sit for ever."""
         return False
 
-    @property
+    @cached_property
     def chain(self) -> bytes:
         """The genesis hash: what signatures are bound to."""
         return H("octra.genesis", encode(self))
@@ -100,7 +102,7 @@ class Genesis(Struct, frozen=True, array_like=True):
         return self.name == LOCALNET
 
 
-class DrawnGenesis(Genesis, frozen=True, array_like=True):
+class DrawnGenesis(Genesis, frozen=True, array_like=True, dict=True):
     """A chain whose committees change: version 2, and rules version 2.
 
     The coin of the founders is dealt; every later one is made by the seats that will hold it.

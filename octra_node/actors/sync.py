@@ -13,10 +13,10 @@ from octra.consensus.checkpoint import (
     Checkpoint,
     CheckpointBody,
     assemble_checkpoint,
+    good_parts,
     is_enough,
     registered_root,
     sign_checkpoint,
-    verify_part,
 )
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import ops
@@ -155,26 +155,35 @@ class SyncActor:
             SignKind.CHECKPOINT, epoch, 0, self._facts.committee.anchor, H("octra.checkpoint", data), data
         )
         self._own[epoch] = CheckpointVote(data, self._index, sign_checkpoint(secret, body))
-        self._count(self._own[epoch])
+        self._count(self._own[epoch], self._facts.keys.node_id)
         for recent in range(epoch - EPOCHS_VOTED_AGAIN, epoch + 1):
             if recent in self._own:
                 self._router.broadcast(
                     Lane.REQUEST, ActorCode.SYNC, SyncMessage.CHECKPOINT_VOTE, encode(self._own[recent])
                 )
 
-    def _count(self, vote: CheckpointVote) -> None:
-        """Keep a valid vote; more than two thirds of all registered validators make the checkpoint."""
+    def _count(self, vote: CheckpointVote, sender: bytes) -> None:
+        """Keep a validator's vote; more than two thirds of all registered ones make the checkpoint.
+
+        Votes are checked together once they would be enough. As each comes from its validator itself, a bad one takes
+        the place of nobody else's.
+        """
         body = decode(vote.body, CheckpointBody)
         votes = self._votes.setdefault(vote.body, {})
         if vote.seat in votes or not 0 <= vote.seat < len(self._registered) or body.height <= self._board.checkpointed:
             return
-        if not verify_part(self._registered[vote.seat], body, vote.signature):
+        if sender != self._registered[vote.seat].node:
             return
         votes[vote.seat] = vote.signature
         while len(self._votes) > VOTES_MAX:
             del self._votes[next(iter(self._votes))]
-        if is_enough(len(votes), len(self._registered)) and self._is_ours(body):
-            self._keep(assemble_checkpoint(body, self._registered, votes))
+        if not is_enough(len(votes), len(self._registered)) or not self._is_ours(body):
+            return
+        good = good_parts(body, self._registered, votes)
+        if is_enough(len(good), len(self._registered)):
+            self._keep(assemble_checkpoint(body, self._registered, good))
+        else:
+            self._votes[vote.body] = good
 
     def _is_ours(self, body: CheckpointBody) -> bool:
         """Only what this node has executed itself becomes its checkpoint."""
@@ -197,7 +206,7 @@ class SyncActor:
     def _incoming(self, message: Incoming) -> None:
         match message.message:
             case SyncMessage.CHECKPOINT_VOTE:
-                self._count(decode(message.body, CheckpointVote))
+                self._count(decode(message.body, CheckpointVote), message.peer)
             case SyncMessage.VALIDATOR_VOTE if self._signing is not None:
                 self._take_vote(self._signing, decode(message.body, ValidatorVote))
             case SyncMessage.LATEST:

@@ -17,6 +17,7 @@ from octra.consensus.checkpoint import (
     sign_checkpoint,
     signer_indices,
     verify_checkpoint,
+    good_parts,
     verify_part,
 )
 from octra.consensus.errors import InvalidCheckpoint
@@ -85,6 +86,16 @@ def test_a_part_is_checked_alone() -> None:
     assert verify_part(validators[2], body, part)
     assert not verify_part(validators[3], body, part)
     assert not verify_part(validators[2], replace(body, epoch=4), part)
+
+
+def test_bad_parts_among_good_ones_are_found() -> None:
+    validators, secrets = registered(6)
+    body = make_body()
+    parts = {index: sign_checkpoint(secrets[index], body) for index in range(5)}
+    assert good_parts(body, validators, parts) == parts
+    spoiled = {**parts, 1: parts[2], 3: bytes(48)}
+    assert good_parts(body, validators, spoiled) == {index: parts[index] for index in (0, 2, 4)}
+    assert good_parts(body, validators, {1: parts[2]}) == {}
 
 
 @given(st.sets(st.integers(0, 20)))
