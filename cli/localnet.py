@@ -17,6 +17,7 @@ from octra.cli.output import Answer, CommandFailed, say
 from octra.node.localnet_seed import FAUCET_SEED, FIRST_HTTP_PORT, FIRST_P2P_PORT
 
 if TYPE_CHECKING:
+    from octra.node.config import Execution
     from octra.node.localnet import LocalNetwork
     from octra.node.p2p.address import PlaceKind
 
@@ -30,6 +31,8 @@ _HTTP = typer.Option(FIRST_HTTP_PORT, help="HTTP port of the first node")
 _P2P = typer.Option(FIRST_P2P_PORT, help="port of the first node for other nodes")
 _TRANSPORT = typer.Option("libp2p", help="how nodes reach each other: libp2p, or tls (a fraction of the work)")
 
+_EXECUTION = typer.Option("all", help="who executes blocks: every validator (all), or f + 1 in turn (split)")
+
 
 @app.callback()
 def localnet(
@@ -41,6 +44,7 @@ def localnet(
     http_port: int = _HTTP,
     p2p_port: int = _P2P,
     transport: str = _TRANSPORT,
+    execution: str = _EXECUTION,
     committee: str = typer.Option("fixed", help="who orders: the same nodes (fixed), or all who register (drawn)"),
     fresh: bool = typer.Option(False, "--fresh", help="forget the network of last time"),
 ) -> Answer | None:
@@ -66,6 +70,7 @@ def localnet(
             p2p_port=p2p_port,
             http_port=http_port,
             transport=_transport(transport),
+            execution=_execution(execution),
             drawn=_is_drawn(committee),
         )
         network = LocalNetwork.found(plan, FAUCET_SEED, say)
@@ -93,6 +98,7 @@ def init(
     http_port: int = _HTTP,
     p2p_port: int = _P2P,
     transport: str = _TRANSPORT,
+    execution: str = _EXECUTION,
     hosts: str = typer.Option("", help="IPv4 addresses of the nodes, comma separated; default: all on loopback"),
 ) -> Answer:
     """Only write the directories of a network; start each with `octra node start --home OUT/nodeN`."""
@@ -116,6 +122,7 @@ def init(
         p2p_port=p2p_port,
         http_port=http_port,
         transport=_transport(transport),
+        execution=_execution(execution),
         hosts=addresses,
     )
     network = LocalNetwork.found(plan, FAUCET_SEED, say)
@@ -149,6 +156,14 @@ def _transport(name: str) -> PlaceKind:
     if name not in (PlaceKind.LIBP2P.value, PlaceKind.TLS.value):
         raise CommandFailed(1002, "--transport is libp2p or tls")
     return PlaceKind(name)
+
+
+def _execution(name: str) -> Execution:
+    from octra.node.config import Execution
+
+    if name not in (Execution.ALL.value, Execution.SPLIT.value):
+        raise CommandFailed(1002, "--execution is all or split")
+    return Execution(name)
 
 
 def _announce(network: LocalNetwork) -> None:

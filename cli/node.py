@@ -140,7 +140,10 @@ def _status_lines(facts: dict[str, Any]) -> list[tuple[str, object]]:
         "coin",
         "kernel",
     )
-    return [(name.replace("_", " "), facts[name]) for name in shown if facts.get(name) is not None]
+    lines = [(name.replace("_", " "), facts[name]) for name in shown if facts.get(name) is not None]
+    if facts.get("execution") == "split":
+        lines.append(("blocks", f"{facts['blocks_executed']} executed, {facts['blocks_applied']} applied since start"))
+    return lines
 
 
 # --- validators, where committees are drawn ---

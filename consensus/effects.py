@@ -148,7 +148,6 @@ class DeltaCertified(Struct, frozen=True):
     """
 
     height: int
-    block_id: bytes
     delta_id: bytes
     seats: tuple[int, ...]
 

@@ -111,7 +111,7 @@ class EpochOpened(Struct, frozen=True):
 class Executed(Struct, frozen=True):
     """A block is stored; the next own vertex publishes its root. Fed once at start for the head.
 
-    `mode`: was it executed, or a certified delta applied (`vertex.EXECUTED`, `APPLIED`)?
+    `mode` and `delta_id`: see `vertex.Execution`.
     """
 
     height: int

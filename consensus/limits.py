@@ -36,11 +36,13 @@ FETCH_FIRST_MS, FETCH_LAST_MS = 50, 2_000  # back-off doubles between these
 FETCH_IN_FLIGHT, FETCH_OPEN_MS = 32, 200  # per peer; a question without an answer frees its place
 FETCH_PAUSE_MS = 50  # between walks of a long list of questions
 EXECUTOR_HEIGHTS = 32  # where execution is split, the seats on duty change after so many blocks
-DELTA_WAIT_ROUNDS = 3  # a round trip and one; then everybody executes
-DELTA_RUN = 16  # deltas that one claim names: seats publish their last block only, and a round orders two and more
-DELTAS_KEPT = 64  # heights that an executor serves; who is further behind executes
+DELTA_WAIT_ROUNDS = 3  # a round trip and one without any certain delta; then everybody executes
+DELTA_LAG_ROUNDS = 16  # the most that executors may lag: about the blocks of one duty
+DELTA_STEP = 4  # seats publish at every fourth height: each vertex is at another one, and those of a round must agree
+DELTA_RUN = 16  # deltas that are published as one: a seat that executes many blocks at once skips a few steps
+DELTAS_KEPT = 64  # heights that a seat serves; who is further behind executes
 DELTA_BYTES_MAX = 8 << 20  # a block that changes more is executed by all: 24 batches of 1,000 transfers change 8 MB
-DELTAS_BYTES_MAX = 32 << 20  # of all that are kept in memory
+DELTAS_BYTES_MAX = 16 << 20  # of all that are kept in memory
 
 AUDIT_SHARE = 64  # one of so many matured batches is checked by a seat that did not attest it: 1.6 % more work
 AUDITS_MAX = 64  # that wait for bytes or a verdict

@@ -57,9 +57,9 @@ class BatchRef(Struct, frozen=True, array_like=True):
 
 
 class Execution(Struct, frozen=True, array_like=True):
-    """How the author came to the state root of the header: it executed the block, or applied a certified delta.
+    """How the author came to its last block whose height is a multiple of `DELTA_STEP`, not above the header's.
 
-    `delta_id` names the deltas of up to `DELTA_RUN` heights, the header's being the last (`ledger.delta.run_id`).
+    It executed it, or applied a certified delta. `delta_id` names the deltas up to that block (`ledger.delta.run_id`).
     """
 
     mode: U8

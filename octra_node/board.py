@@ -22,6 +22,8 @@ class Board:
     lag_rounds: int = 0
     certified: int = 0
     checkpointed: int = 0
+    blocks_executed: int = 0  # since the start, as the next one
+    blocks_applied: int = 0  # from certified deltas
     observing: bool = False  # holds a seat, but its sign log was lost
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _arrived_ms: dict[bytes, int] = field(default_factory=dict)

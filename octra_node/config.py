@@ -36,6 +36,13 @@ class Role(StrEnum):
     LIGHT = "light"  # holds no state: follows checkpoints and verifies proofs
 
 
+class Execution(StrEnum):
+    """Which blocks a node executes itself."""
+
+    ALL = "all"
+    SPLIT = "split"  # those it has the duty for; of the others it applies deltas that f + 1 seats agree on
+
+
 class Join(StrEnum):
     """How a node with an empty directory comes to the state of its chain."""
 
@@ -52,6 +59,7 @@ class NodeSection(_Section):
     """Which part the node plays."""
 
     role: Role = Role.STANDARD
+    execution: Execution = Execution.ALL
 
 
 class P2PSection(_Section):

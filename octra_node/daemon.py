@@ -168,6 +168,7 @@ def add_actors(parts: Parts, supervisor: Supervisor, identity: Identity) -> None
     parts.router.register_actor(ActorCode.ORDERING, ordering, allow=allow(ActorCode.ORDERING))
     parts.router.register_actor(ActorCode.EVALUATOR, seat, allow=lambda peer, _: peer in members)
     parts.router.register_actor(ActorCode.SYNC, sync)
+    parts.router.register(ActorCode.LEDGER, parts.deltas.serve)  # at once: the actor itself may be busy with a block
     parts.router.set_members(parts.seating.committee.seats)
     parts.seating.on_open.append(lambda committee: parts.router.set_members(committee.seats))
     connect_peers(parts.router, peers)

@@ -84,6 +84,9 @@ class FullNode:
             finality_p50_ms=board.finality_p50_ms,
             transactions_per_s=board.transactions_per_s(_now_ms()),
             warnings=self._warnings(),
+            execution=facts.config.node.execution.value,
+            blocks_executed=board.blocks_executed,
+            blocks_applied=board.blocks_applied,
         )
 
     def _warnings(self) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ class Plan:
     accounts: tuple[Address, ...] = ()  # that own something at height 0, beside the faucet
     transport: PlaceKind = PlaceKind.LIBP2P
     network_key: bool = True  # without one the chain has public operations only, as with more than ten validators
+    execution: config.Execution = config.Execution.ALL
     drawn: bool = False  # are committees drawn for each epoch from all who register?
     hosts: tuple[str, ...] = ()  # IPv4 address of each node; empty: all on this machine's loopback
 
@@ -179,7 +180,7 @@ def _write_node(
 ) -> None:
     evaluator = genesis.key.exists and place.role is not config.Role.LIGHT
     settings = config.Config(
-        node=config.NodeSection(role=place.role),
+        node=config.NodeSection(role=place.role, execution=plan.execution),
         p2p=config.P2PSection(listen=(plan.listen(number),), bootstrap=bootstrap),
         http=config.HttpSection(listen=place.http, public=bool(plan.hosts)),
         fhe=config.FheSection(evaluator=evaluator, evaluation_key=f"../{EVALUATION_FILE}"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from octra.consensus.ports import CircleEngine
 from octra.consensus.threshold_math import ThresholdMath
 from octra.node.board import Board
+from octra.node.deltas import DeltaShelf
 from octra.node.facts import Facts
 from octra.node.installing import Origin
 from octra.node.p2p.router import Router
@@ -43,3 +44,4 @@ class Parts:
     math: ThresholdMath
     board: Board
     seating: Seating
+    deltas: DeltaShelf = field(default_factory=DeltaShelf)

@@ -16,6 +16,7 @@ from octra.consensus.ledger.transition import clock_of
 from octra.consensus.ports import StateView
 from octra.crypto import bls
 from octra.node.chain import genesis_record
+from octra.node.config import Execution
 from octra.node.facts import Facts
 
 
@@ -60,12 +61,13 @@ class Seating:
     def params(self) -> OrderingParams:
         """When the running order begins and ends."""
         record, genesis = self.record, self._facts.genesis
+        split = self._facts.config.node.execution is Execution.SPLIT
         secret = self._facts.keys.audit_secret()
         if not self.drawn:
-            return OrderingParams(start_time_ms=genesis.time_ms, audit_secret=secret)
+            return OrderingParams(start_time_ms=genesis.time_ms, split=split, audit_secret=secret)
         start_ms = record.close_time_ms
         close_ms = start_ms + genesis.epoch_ms
-        return OrderingParams(start_ms, None, record.close_height, close_ms, audit_secret=secret)
+        return OrderingParams(start_ms, None, record.close_height, close_ms, split=split, audit_secret=secret)
 
     def opened_by(self, height: int) -> EpochRecord | None:
         """The record that the block of this height brings into the state, if it is the first of its epoch."""

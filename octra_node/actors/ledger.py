@@ -1,4 +1,4 @@
-"""Executes the agreed blocks, stores each with its state in one durable write, and tells who waits for it."""
+"""Executes the agreed blocks or applies their deltas, stores each in one durable write, and tells who waits for it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 
-from octra.codec import decode
+from octra.codec import decode, encode
+from octra.consensus.effects import DeltaCertified, DeltaOverdue
 from octra.consensus.events import Executed
 from octra.consensus.ledger.outcome import TransactionEvent
 from octra.consensus.ledger.receipts import FAILED, LEDGER, PENDING
+from octra.consensus.vertex import EXECUTED, NO_DELTA, Execution
 from octra.errors import Unavailable
 from octra.node.actors.messages import BatchHeld, Committed, EpochBegan, Execute, FetchedBatch, RootCertified
 from octra.node.actors.ref import ActorCode, ActorGone, Context
-from octra.node.executing import BlockExecutor
-from octra.node.p2p.messages import MempoolMessage
+from octra.node.applying import CertainDelta, CertifiedRun, Chooser, Fetched, Wait, fetch_run
+from octra.node.executing import BlockExecutor, DeltaMisfit, StoredBlock
+from octra.node.p2p.messages import DeltaRequest, LedgerMessage, MempoolMessage
+from octra.node.p2p.transport import Lane
 from octra.node.parts import Parts
+from octra.primitives import NodeId
 from octra.storage.blocks import CertificateKind, TxStatus
 
 FETCH_MS, RETRY_S = 2_000, 0.2
+DELTA_MS = 1_000  # for a part of a delta; another seat has it, too
 PRUNE_EVERY = 64  # heights
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
 WORK_TOPICS = (b"input_formed", b"job_opened", b"job_certified", b"job_failed", b"opened", b"alarm")  # go to the log
 
-Message = Execute | BatchHeld | RootCertified
+Message = Execute | BatchHeld | RootCertified | DeltaCertified | DeltaOverdue | Fetched
 
 
 class LedgerActor:
@@ -32,7 +38,10 @@ class LedgerActor:
 
     def __init__(self, parts: Parts, watchers: Sequence[ActorCode]) -> None:
         self._stores, self._router, self._watchers = parts.stores, parts.router, watchers
-        self._executor = BlockExecutor(parts.facts, parts.stores, parts.engine, parts.math, parts.seating)
+        self._chooser, self._shelf = Chooser(parts), parts.deltas
+        self._executor = BlockExecutor(
+            parts.facts, parts.stores, parts.engine, parts.math, parts.seating, split=self._chooser.split
+        )
         self._waiting: deque[Execute] = deque()
         self._fetching: set[bytes] = set()
         self._board = parts.board
@@ -57,6 +66,12 @@ class LedgerActor:
                     self._certified(height)
                 case BatchHeld(id):
                     self._fetching.discard(id)
+                case DeltaCertified():
+                    self._chooser.certified(message)
+                case DeltaOverdue(height):
+                    self._chooser.give_up(height)
+                case Fetched():
+                    self._chooser.arrived(message)
         while self._waiting and await self._execute(self._waiting[0]):
             self._waiting.popleft()
 
@@ -72,9 +87,17 @@ class LedgerActor:
                 self._fetch(matured.id)
                 return False
             batches.append(data)
-        # In a thread: Circle calls wait for another process, and the write waits for the disk.
-        outcome, header = await asyncio.to_thread(self._executor.execute, draft, batches, order.snapshot)
-        self._ordering.tell(Executed(header.height, header.block_id, header.state_root))
+        way = self._chooser.choose(draft.height)
+        if isinstance(way, Wait):
+            if way.fetch is not None:
+                self._context.spawn(self._fetch_deltas(way.fetch, draft.height))
+            return False
+        stored = await self._store(order, batches, way if isinstance(way, CertainDelta) else None)
+        outcome, header = stored.outcome, stored.header
+        execution = Execution(EXECUTED, NO_DELTA) if stored.mark is None else stored.mark.execution
+        self._ordering.tell(
+            Executed(header.height, header.block_id, header.state_root, execution.delta_id, execution.mode)
+        )
         settled = tuple(item.tx for item in outcome.settlements)
         told = Committed(
             height=header.height,
@@ -98,6 +121,38 @@ class LedgerActor:
         if header.height % PRUNE_EVERY == 0:
             await asyncio.to_thread(self._stores.state.prune_step)
         return True
+
+    async def _store(self, order: Execute, batches: list[bytes], certain: CertainDelta | None) -> StoredBlock:
+        """Apply or execute, in a thread: Circle calls wait for another process, and the write waits for the disk."""
+        draft, executor = order.draft, self._executor
+        stored = None
+        if certain is not None:
+            try:
+                stored = await asyncio.to_thread(executor.apply, draft, batches, certain, order.snapshot)
+                self._board.blocks_applied += 1
+            except DeltaMisfit as misfit:  # our state, or more than f liars: our own root will tell
+                self._context.log.error("a certified delta does not fit", reason=str(misfit), height=draft.height)
+        if stored is None:
+            stored = await asyncio.to_thread(executor.execute, draft, batches, order.snapshot)
+            self._board.blocks_executed += 1
+        self._chooser.done(draft.height)
+        if stored.mark is not None and stored.delta:
+            self._shelf.keep(stored.mark, stored.delta)
+        return stored
+
+    async def _fetch_deltas(self, run: CertifiedRun, first: int) -> None:
+        async def ask(peer: NodeId, request: DeltaRequest) -> bytes:
+            return await self._router.ask(
+                peer,
+                ActorCode.LEDGER,
+                LedgerMessage.FETCH_DELTA,
+                encode(request),
+                timeout_ms=DELTA_MS,
+                lane=Lane.BULK,
+            )
+
+        fetched = await fetch_run(run, first, ask)
+        await self._context.ref(ActorCode.LEDGER).tell_all([fetched])
 
     def _log_work(self, height: int, happened: Sequence[TransactionEvent]) -> None:
         """Where encrypted work is: the first field of such an event names the input or the job."""

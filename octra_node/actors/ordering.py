@@ -20,6 +20,7 @@ from octra.crypto.hash import H
 from octra.errors import Corrupt, Unavailable
 from octra.node.actors.messages import EpochBegan, Execute, RootCertified, SeatsChanged, WantBatch, WantCheck
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
+from octra.node.deltas import read_mark
 from octra.node.p2p.messages import EpochRangeRequest, IdList, OrderingMessage, RangeAnswer, RangeRequest, VertexList
 from octra.node.p2p.short import Incoming, LinkGone, body_size_max
 from octra.node.p2p.transport import Lane
@@ -220,7 +221,7 @@ class OrderingActor:
             case effects.Certified(height):
                 self._ledger.tell(RootCertified(height))
             case effects.DeltaCertified() | effects.DeltaOverdue():
-                self._ledger.tell(order)
+                await self._ledger.tell_all([order])
             case effects.RecordEvidence(evidence):
                 data = encode_evidence(evidence)
                 rows = Batch()
@@ -332,7 +333,7 @@ class OrderingActor:
         seat = None if self._silent else seating.author
         self._board.observing = self._silent and seating.author is not None
         self._queue.append(events.EpochOpened(seating.committee, seat, seating.params, resume))
-        self._queue.append(events.Executed(header.height, header.block_id, header.state_root))
+        self._queue.append(self._stored(header))
         for _, frame in blocks.all_vertices(record.epoch):  # after a restart the epoch may have begun already
             self._queue.append(events.VertexReceived(decode_vertex(frame), None))
         self._snapshot_height = height
@@ -373,7 +374,7 @@ class OrderingActor:
         self._write_vertices()
         if head is not None and (commit := self._stores.blocks.commit(head.height)) is not None:
             header = decode(commit.header, BlockHeader)
-            await self._feed(events.Executed(header.height, header.block_id, header.state_root))
+            await self._feed(self._stored(header))
         count = 0
         for _, frame in self._stores.blocks.all_vertices(self._seating.epoch, self._state.floor + 1):
             await self._feed(events.VertexReceived(decode_vertex(frame), None))
@@ -390,6 +391,11 @@ class OrderingActor:
             await self._rebuild()
 
     # --- small things ---
+
+    def _stored(self, header: BlockHeader) -> events.Executed:
+        """What is to be said of the head, as it was said before a restart."""
+        execution = read_mark(self._stores.kv, header.height).execution
+        return events.Executed(header.height, header.block_id, header.state_root, execution.delta_id, execution.mode)
 
     def _tick(self) -> None:
         pause_ms = max(TICK_MS, TICK_SEAT_MS * self._seating.committee.size)

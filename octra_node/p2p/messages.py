@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from octra.consensus.fields import Hash32
 from octra.consensus.light import Link
 
 
@@ -24,6 +25,12 @@ class MempoolMessage(IntEnum):
     BATCH = 2  # tell: bytes of a batch, from its author
     FETCH_BATCH = 3  # ask: id -> bytes of the batch
     TRANSACTIONS = 4  # tell: transactions on their way to an author, TransactionList
+
+
+class LedgerMessage(IntEnum):
+    """To the ledger."""
+
+    FETCH_DELTA = 2  # ask: DeltaRequest -> DeltaPart; NOT_FOUND where it is not kept
 
 
 class EvaluatorMessage(IntEnum):
@@ -89,6 +96,22 @@ class TransactionList(Struct, frozen=True, array_like=True):
     """Encoded transactions."""
 
     items: tuple[bytes, ...]
+
+
+class DeltaRequest(Struct, frozen=True, array_like=True):
+    """Bytes from `offset` on of the delta of `height`, which belongs to the run that was published for `top`."""
+
+    top: int
+    height: int
+    offset: int
+
+
+class DeltaPart(Struct, frozen=True, array_like=True):
+    """Ids of all deltas of the run, oldest first, and a part of the `size` bytes of the one asked for."""
+
+    ids: tuple[Hash32, ...]
+    size: int
+    data: bytes
 
 
 class CheckpointVote(Struct, frozen=True, array_like=True):

@@ -73,6 +73,9 @@ class StatusFacts:
     finality_p50_ms: int | None = None  # measured by this node over the last minutes
     transactions_per_s: float | None = None
     warnings: tuple[str, ...] = ()
+    execution: str = "all"  # or "split": certified deltas are applied where others have the duty to execute
+    blocks_executed: int = 0  # since the node started
+    blocks_applied: int = 0
 
 
 @dataclass(frozen=True, slots=True)

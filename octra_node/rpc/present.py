@@ -105,6 +105,9 @@ def status(facade: NodeFacade, view: StoredView | None) -> Json:
         "finality_p50_ms": facts.finality_p50_ms,
         "transactions_per_s": facts.transactions_per_s,
         "warnings": list(facts.warnings),
+        "execution": facts.execution,
+        "blocks_executed": facts.blocks_executed,
+        "blocks_applied": facts.blocks_applied,
     }
     if view is not None:
         answer.update(

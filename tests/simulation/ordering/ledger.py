@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from ordering.disk import Block
 
 from octra.codec import encode
+from octra.consensus.dag.deltas import run_top
 from octra.consensus.effects import CommitDraft
 from octra.consensus.events import Executed
 from octra.consensus.limits import DELTA_RUN
-from octra.consensus.vertex import APPLIED, EXECUTED
+from octra.consensus.vertex import APPLIED, EXECUTED, NO_DELTA
 from octra.crypto.hash import H
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class SimLedger:
         self._busy = False
         self._certain: list[bytes] = []  # runs of deltas that f + 1 seats stand behind
         self._overdue = 0  # this height is executed, whoever has the duty
+        self._published = NO_DELTA, EXECUTED
         self._snapshot: tuple[int, bytes] | None = None  # to be stored with the block of its height
 
     def commit(self, draft: CommitDraft) -> None:
@@ -91,7 +93,9 @@ class SimLedger:
             disk.snapshot, self._snapshot = self._snapshot[1], None
         self._world.note(node.seat, draft.height, block.block_id)
         self._busy = False
-        run = disk.delta_run()
-        self._world.deltas[run] = {one.draft.height: one.state_root for one in disk.blocks[-DELTA_RUN:]}
-        node.feed(Executed(draft.height, block.block_id, root, run, way))
+        if run_top(draft.height) == draft.height:
+            self._published = disk.delta_run(), way
+            deltas = {one.draft.height: one.state_root for one in disk.blocks[-DELTA_RUN:]}
+            self._world.deltas[self._published[0]] = deltas
+        node.feed(Executed(draft.height, block.block_id, root, *self._published))
         self.go_on()

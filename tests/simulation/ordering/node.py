@@ -201,7 +201,7 @@ class SimNode:
                 self.certificates += 1
             case RecordEvidence(evidence):
                 self.accused.append(evidence)
-            case DeltaCertified(_, _, run, _):
+            case DeltaCertified(_, run, _):
                 self.ledger.delta_certified(run)
             case DeltaOverdue(height):
                 self.ledger.delta_overdue(height)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for whole_node
+sys.path.append(str(Path(__file__).parents[1] / "consensus" / "ledger"))  # for ledger_double
 
 
 @pytest.fixture(scope="session")
