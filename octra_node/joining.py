@@ -106,27 +106,25 @@ class Joiner:
         self._liars: set[NodeId] = set()
 
     async def offers(self) -> tuple[list[Offer], int]:
-        """What is offered, the best first; and how many peers have answered at all."""
+        """What is offered, the best first; and how many peers have answered at all, if only with lies."""
         found: dict[bytes, Offer] = {}
         answered = 0
         for peer in self._network.peers():
-            if peer in self._liars:
-                continue
-            try:
-                offer = await self._offer_of(peer)
-            except SnapshotTooOld as error:
-                self._log.info("a snapshot is too old", peer=peer.hex()[:8], reason=str(error))
-                answered += 1
-            except InvalidInput as error:
-                self._refuse(peer, error)
-            except Refused:
-                answered += 1  # he has none
-            except Unavailable:
-                continue
-            else:
-                answered += 1
-                if offer.manifest.content not in self._useless:
-                    found.setdefault(offer.manifest.content, offer).peers.append(peer)
+            offer = None
+            if peer not in self._liars:
+                try:
+                    offer = await self._offer_of(peer)
+                except SnapshotTooOld as error:
+                    self._log.info("a snapshot is too old", peer=peer.hex()[:8], reason=str(error))
+                except InvalidInput as error:
+                    self._refuse(peer, error)
+                except Refused:
+                    pass  # he has none
+                except Unavailable:
+                    continue
+            answered += 1
+            if offer is not None and offer.manifest.content not in self._useless:
+                found.setdefault(offer.manifest.content, offer).peers.append(peer)
         best = sorted(found.values(), key=lambda offer: (-offer.manifest.height, -len(offer.peers)))
         return best, answered
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from octra import __version__
 from octra.codec import decode
@@ -28,11 +30,13 @@ from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
 from octra.node.p2p.transport import Lane
 from octra.primitives import NodeId
+from octra.storage import space
 
 ASK_MS: Final = 10_000  # a chunk waits its turn on the server
 LOOK_S: Final = 1.0
 NOTHING_OFFERED_MAX: Final = 3  # looks at peers of which none has a snapshot: then there is none to wait for
 ALONE_S: Final = 30.0  # without any peer: the node can as well start and wait as a whole
+WAIT_S: Final = 10.0  # of a node that is told to take a snapshot, after it found none
 ID_SIZE: Final = 32
 
 
@@ -96,6 +100,7 @@ async def bring_state(facts: Facts, start: Start, stop: asyncio.Event) -> None:
     if join is Join.AUTO and (founder or not facts.config.p2p.bootstrap):
         join = Join.REPLAY  # at the beginning founders have nobody to ask
     if facts.genesis.drawn and empty and join is not Join.REPLAY and facts.config.node.role is not Role.LIGHT:
+        space.require(facts.directory)
         await _join(facts, Trust.of(facts.genesis, checkpoint), stop, must=join is Join.SNAPSHOT)
 
 
@@ -131,7 +136,7 @@ async def _join(facts: Facts, trust: Trust, stop: asyncio.Event, *, must: bool) 
         async with running(supervisor):
             log.info("looking for a snapshot", version=__version__, chain=facts.genesis.chain_id)
             joiner = Joiner(_Peers(router, gate), trust, facts.genesis, facts.directory, log)
-            work = asyncio.create_task(_until_joined(joiner, router, must=must))
+            work = asyncio.create_task(until_joined(joiner, lambda: bool(router.peers()), log, must=must))
             ended = asyncio.create_task(until_stopped(supervisor, stop))
             await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)
             ended.cancel()
@@ -142,17 +147,25 @@ async def _join(facts: Facts, trust: Trust, stop: asyncio.Event, *, must: bool) 
                     log.info("no snapshot is offered: this node replays from genesis")
 
 
-async def _until_joined(joiner: Joiner, router: Router, *, must: bool) -> bool:
-    """True once a snapshot is installed; False when there is none to be had."""
+async def until_joined(
+    joiner: Joiner, linked: Callable[[], bool], log: structlog.stdlib.BoundLogger, *, must: bool
+) -> bool:
+    """True once a snapshot is installed; False, unless it must be, when there is none to be had."""
     nothing, alone = 0, 0.0
     while True:
         offers, answered = await joiner.offers()
         for offer in offers:
-            with contextlib.suppress(InvalidInput, Unavailable):  # told and counted already: the next one
+            try:
                 await joiner.take(offer)
                 return True
+            except (InvalidInput, Unavailable) as error:  # a lie is counted already: the next one
+                log.warning("a snapshot was not taken", height=offer.manifest.height, reason=str(error))
         nothing = nothing + 1 if answered and not offers else 0
-        alone = 0.0 if router.peers() else alone + LOOK_S
-        if not must and (nothing == NOTHING_OFFERED_MAX or alone >= ALONE_S):
-            return False
+        alone = 0.0 if linked() else alone + LOOK_S
+        if nothing == NOTHING_OFFERED_MAX or alone >= ALONE_S:
+            if not must:
+                return False
+            nothing, alone = 0, 0.0
+            log.warning("still waiting: no peer offers a snapshot that can be believed")
+            await asyncio.sleep(WAIT_S)
         await asyncio.sleep(LOOK_S)

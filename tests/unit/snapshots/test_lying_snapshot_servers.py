@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from octra.consensus.snapshot import (
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.errors import InvalidInput, Unavailable
-from octra.node import joining, logs
+from octra.node import joining, logs, starting
 from octra.node.actors.ref import RefusalCode, Refused
 from octra.node.installing import install, origin_of
 from octra.node.joining import Joiner, NobodyServes, Trust
@@ -407,6 +407,34 @@ def test_the_newest_snapshot_is_taken(tmp_path: Path) -> None:
     newer.commit({b"\x01later": b"row"})
     assert join(tmp_path, Server(1), Server(2, newer), Server(3)).joined
     check(tmp_path, newer)
+
+
+# --- when there is nothing to be had ---
+
+
+@pytest.mark.parametrize("servers", [(), (Server(1, offer=lambda _: b"?"),)])
+def test_a_node_without_an_honest_server_replays_unless_it_must_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: tuple[Server, ...]
+) -> None:
+    for name in ("LOOK_S", "WAIT_S"):
+        monkeypatch.setattr(starting, name, 0)
+    monkeypatch.setattr(starting, "ALONE_S", 0)
+    network = Servers(*servers)
+    joiner = Joiner(network, Trust.of(GENESIS), GENESIS, tmp_path, logs.get())
+
+    def until(*, must: bool) -> Coroutine[Any, Any, bool]:
+        return starting.until_joined(joiner, lambda: bool(network.servers), logs.get(), must=must)
+
+    async def waits() -> bool:
+        waiting = asyncio.create_task(until(must=True))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        network.servers[Server(2).id] = Server(2)  # somebody who has one appears at last
+        return await waiting
+
+    assert not asyncio.run(until(must=False))
+    assert asyncio.run(waits())
 
 
 # --- interruptions ---
