@@ -73,6 +73,11 @@ class Pool:
         entry = self._entries.get(tx_id)
         return entry is not None and entry.batched
 
+    @property
+    def ready_count(self) -> int:
+        """About how many wait for a batch; never fewer than really do."""
+        return len(self._ready)
+
     def newest(self, limit: int) -> list[Transaction]:
         """Waiting transactions, newest first."""
         return [entry.transaction for entry in list(self._entries.values())[: -limit - 1 : -1]]

@@ -19,6 +19,7 @@ from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import InvalidInput, Unavailable
 from octra.node.actors.messages import (
+    BatchesReferenced,
     Committed,
     EpochBegan,
     FetchedBatch,
@@ -36,8 +37,7 @@ from octra.node.parts import Parts
 from octra.primitives import NodeId
 from octra.storage.kv import Batch
 
-BATCH_MS, BATCH_PER_SEAT_MS = 40, 10  # a transaction waits for company: max(40, 10 n) ms, as each batch goes to n seats
-SEAT_BATCH_MS = 2  # a seat's answer is what a whole transfer waits for, and its company comes at once
+BATCH_MS = 40  # a transaction waits for company
 BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
 FETCH_MS = 2_000
 OWN_OPEN_MAX = 16  # own batches without a block; then transactions, and who sent them, wait: batches grow under load
@@ -67,6 +67,7 @@ Message = (
     | RootCertified
     | Incoming
     | BatchTick
+    | BatchesReferenced
 )
 
 
@@ -78,6 +79,7 @@ class MempoolActor:
         self._seating = parts.seating
         self.pool = parts.board.pool
         self._own: dict[bytes, _OwnBatch] = {}
+        self._unreferenced: set[bytes] = set()  # own batches that no vertex of ours names yet
         self._waiting: list[tuple[Submit, bytes]] = []  # answered once their transaction lies in a stored batch
         self._asked: set[bytes] = set()
         self._verdicts: OrderedDict[bytes, int | None] = OrderedDict()
@@ -141,6 +143,10 @@ class MempoolActor:
             case EpochBegan(epoch, _):
                 self._epoch = epoch
                 self.pool.expire(epoch, self._context.clock.wall_ms())
+            case BatchesReferenced(ids):
+                self._unreferenced.difference_update(ids)
+                if self.pool.ready_count:
+                    self._make_batches()
             case SeatsChanged():
                 self._seats_changed()
             case RootCertified():
@@ -199,6 +205,7 @@ class MempoolActor:
             self.pool.put_back(own.ids)
             self._readmit(id)
         self._own.clear()
+        self._unreferenced.clear()
         self._asked.clear()
         self._sequence = 0
         if self._seating.author is not None:
@@ -235,19 +242,22 @@ class MempoolActor:
 
     # --- own batches ---
 
-    def _schedule(self, within_ms: int | None = None) -> None:
-        if within_ms is None:
-            within_ms = max(BATCH_MS, BATCH_PER_SEAT_MS * self._seating.committee.size)
-        due_ms = self._context.clock.monotonic_ms() + within_ms
-        if self._tick_ms is None or due_ms < self._tick_ms:
-            self._tick_ms = due_ms
-            self._context.timer(due_ms, BatchTick())
+    def _schedule(self) -> None:
+        if self._tick_ms is None:
+            self._tick_ms = self._context.clock.monotonic_ms() + BATCH_MS
+            self._context.timer(self._tick_ms, BatchTick())
+
+    def _may_make_batch(self) -> bool:
+        """One batch for each own vertex: every batch costs all seats the same, whatever is in it."""
+        return len(self._own) < OWN_OPEN_MAX and (
+            not self._unreferenced or self.pool.ready_count >= limits.BATCH_TX_MAX
+        )
 
     def _make_batches(self) -> None:
         seat = self._seating.author
         if seat is None:
             return
-        while len(self._own) < OWN_OPEN_MAX:
+        while self._may_make_batch():
             taken = self.pool.take(limits.BATCH_TX_MAX, BATCH_ITEM_BYTES)
             if not taken:
                 break
@@ -255,6 +265,7 @@ class MempoolActor:
             data = make_batch(self._seating.committee.anchor, seat, self._sequence, [one.item for one in taken])
             id = batch_id(data)
             self._own[id] = _OwnBatch(tuple(one.id for one in taken))
+            self._unreferenced.add(id)
             self._store(id, data)
             self._router.broadcast(Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.BATCH, data)
             self._ordering.tell(OwnBatchReady(id, len(taken), len(data)))
@@ -268,6 +279,7 @@ class MempoolActor:
     def _committed(self, message: Committed) -> None:
         for id in message.batches:
             own = self._own.pop(id, None)
+            self._unreferenced.discard(id)
             if own is not None:
                 self._close(own, message)
         self.pool.executed(message.transactions)

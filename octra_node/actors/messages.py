@@ -25,6 +25,13 @@ class WantCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchesReferenced:
+    """To the mempool: an own vertex names these own batches."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BatchHeld:
     """To the ledger: the bytes of a batch have come."""
 

@@ -18,7 +18,15 @@ from octra.consensus.ledger import epochs
 from octra.consensus.vertex import Vertex, check_signature, check_vertex, decode_vertex, encode_vertex, seal_vertex
 from octra.crypto.hash import H
 from octra.errors import Corrupt, Unavailable
-from octra.node.actors.messages import EpochBegan, Execute, RootCertified, SeatsChanged, WantBatch, WantCheck
+from octra.node.actors.messages import (
+    BatchesReferenced,
+    EpochBegan,
+    Execute,
+    RootCertified,
+    SeatsChanged,
+    WantBatch,
+    WantCheck,
+)
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
 from octra.node.deltas import read_mark
 from octra.node.p2p.messages import EpochRangeRequest, IdList, OrderingMessage, RangeAnswer, RangeRequest, VertexList
@@ -266,6 +274,9 @@ class OrderingActor:
         synced = self._stores.writes.submit(self._rows())
         await asyncio.wrap_future(synced)
         self._queue.append(events.OwnVertexDurable(vertex))
+        if vertex.body.batches:
+            ids = tuple(reference.id for reference in vertex.body.batches)
+            await self._mempool.tell_all([BatchesReferenced(ids)])
 
     async def _commit(self, draft: effects.CommitDraft) -> None:
         self._write_vertices()

@@ -13,11 +13,12 @@ from whole_node import facts_of, node
 from octra.codec import decode
 from octra.consensus.batch import Batch as BatchBytes
 from octra.consensus.batch import split_transactions
+from octra.consensus.effects import Propose
 from octra.consensus.ledger import fees, ops
 from octra.consensus.ledger.transactions import build, sign
 from octra.crypto.ed25519 import SigningKey
 from octra.node import founding
-from octra.node.actors import mempool
+from octra.node.actors import mempool, ordering
 from octra.node.actors.mempool import BatchTick
 from octra.node.actors.ref import ActorCode, Refused
 from octra.node.facade import FullNode
@@ -31,21 +32,22 @@ PATIENCE_S = 60.0
 
 
 @contextlib.asynccontextmanager
-async def alone(directory: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FullNode, Parts]]:
-    """A node that makes a batch only when it is told to."""
-    patch.setattr(mempool, "BATCH_MS", 3_600_000)
-    patch.setattr(mempool, "SEAT_BATCH_MS", 3_600_000)
+async def alone(
+    directory: Path, patch: pytest.MonkeyPatch, batch_ms: int = 3_600_000
+) -> AsyncIterator[tuple[FullNode, Parts]]:
+    """A node that makes a batch only when it is told to, or after `batch_ms`."""
+    patch.setattr(mempool, "BATCH_MS", batch_ms)
     plan = founding.Plan(directory, 1, 0, "TEST", network_key=False, accounts=(address_of(ALICE.public),))
     (place,) = founding.found(plan, bytes(32), 1_800_000_000_000, say=lambda _: None)
     async with node(MemoryNetwork(1), 1, facts_of(place, "")) as found:
         yield found
 
 
-def payment(parts: Parts, *, extra_fee: int = 0) -> bytes:
+def payment(parts: Parts, *, extra_fee: int = 0, nonce: int = 1) -> bytes:
     op = ops.Transfer(address_of(BOB.public), 1)
     fee = fees.minimum_fee(op, parts.facts.params.prices) + extra_fee
     chain = parts.facts.params.chain
-    return sign(build(chain=chain, sender=ALICE.public, nonce=1, expiry_epoch=500, fee=fee, op=op), ALICE)
+    return sign(build(chain=chain, sender=ALICE.public, nonce=nonce, expiry_epoch=500, fee=fee, op=op), ALICE)
 
 
 async def pending(answer: asyncio.Task[bytes]) -> bool:
@@ -95,5 +97,30 @@ def test_who_waits_for_a_batch_is_told_when_a_better_offer_took_the_place(
                 await rich
                 with pytest.raises(Refused):
                     await poor
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_is_made_once_a_vertex_names_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs all seats the same, whatever is in it: under load they grow instead of becoming more."""
+    held = asyncio.Event()
+    propose = ordering.OrderingActor._propose
+
+    async def wait_first(self: ordering.OrderingActor, order: Propose) -> None:
+        await held.wait()
+        await propose(self, order)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(ordering.OrderingActor, "_propose", wait_first)
+        async with alone(tmp_path, monkeypatch, batch_ms=1) as (facade, parts):
+            async with asyncio.timeout(PATIENCE_S):
+                await facade.submit(payment(parts))
+            rest = [asyncio.create_task(facade.submit(payment(parts, nonce=nonce))) for nonce in (2, 3, 4)]
+            assert await pending(rest[0])
+            assert len(list(parts.stores.blocks.batches(0))) == 1
+            held.set()
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*rest)
+            assert len(list(parts.stores.blocks.batches(0))) == 2
 
     asyncio.run(scenario())
