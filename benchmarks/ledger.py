@@ -1,6 +1,6 @@
 """What a block of signed transfers costs one node: check, execute, state tree, disk. One process, real RocksDB.
 
-python benchmarks/ledger.py [--accounts 10000] [--transactions 300] [--blocks 20] [--profile]
+python benchmarks/ledger.py [--accounts 10000] [--transactions 300] [--blocks 20] [--split] [--profile]
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from typing import Any
 from octra.consensus.batch import batch_id, make_batch
 from octra.consensus.effects import CommitDraft, MaturedBatch
 from octra.consensus.ledger import fees, ops
+from octra.consensus.ledger.delta import admit_delta, delta_id
 from octra.consensus.ledger.genesis_state import genesis_writes
 from octra.consensus.ledger.params import LedgerParams, Limits, Seat
 from octra.consensus.ledger.transactions import build, first_invalid, sign
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
+from octra.node.applying import CertainDelta
 from octra.node.executing import BlockExecutor
 from octra.node.parts import Stores
-from octra.primitives import UNITS_PER_OCT, address_of
+from octra.primitives import UNITS_PER_OCT, Address, address_of
 from octra.storage.blocks import BlockStore
 from octra.storage.rocks import open_rocks
 from octra.storage.sign_log import SignLog
@@ -44,6 +46,7 @@ class Options:
     accounts: int
     transactions: int
     blocks: int
+    split: bool
     profile: bool
 
 
@@ -53,6 +56,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=10_000)
     parser.add_argument("--transactions", type=int, default=300, help="in each block")
     parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument("--split", action="store_true", help="make deltas, and have a second node apply them")
     parser.add_argument("--profile", action="store_true", help="show where execution spends its time")
     with tempfile.TemporaryDirectory() as folder:
         _measure(Options(**vars(parser.parse_args())), Path(folder))
@@ -73,20 +77,19 @@ def _measure(options: Options, folder: Path) -> None:
         legacy_signing=False,
         limits=Limits(),
     )
-    kv = open_rocks(folder / "db")
-    writes = WriteQueue(kv)
-    stores = Stores(kv, writes, StateStore(kv, writer=writes), BlockStore(kv), SignLog(folder / "journal"))
     accounts = {address_of(key.public): 1_000 * UNITS_PER_OCT for key in keys}
-    stores.state.commit(0, genesis_writes(params, accounts, 1), {}, lambda roots: [])
     facts: Any = SimpleNamespace(params=params, genesis=SimpleNamespace(chain_id=params.chain_id))
     seating: Any = SimpleNamespace(committee=_Lone(), opened_by=lambda height: None)
     engine: Any = None  # no block here calls a Circle
-    executor = BlockExecutor(facts, stores, engine, engine, seating)
+    nodes = [_open(folder / name, params, accounts) for name in ("executes", "applies")[: 1 + options.split]]
+    executor, *appliers = (
+        BlockExecutor(facts, stores, engine, engine, seating, split=options.split) for stores in nodes
+    )
 
     randomness = random.Random(SEED)
     blocks = [_block(options, params, keys, randomness, height) for height in range(1, options.blocks + 1)]
     rules = params.static_rules(None)
-    checking, executing = time.process_time(), 0.0
+    checking, executing, applying = time.process_time(), 0.0, 0.0
     for items, _ in blocks:
         assert first_invalid(items, rules) is None
     checking = time.process_time() - checking
@@ -98,19 +101,37 @@ def _measure(options: Options, folder: Path) -> None:
         before = time.process_time()
         if options.profile:
             profile.enable()
-        outcome = executor.execute(draft, [data], None).outcome
+        stored = executor.execute(draft, [data], None)
         profile.disable()
         executing += time.process_time() - before
-        assert len(outcome.receipts) == options.transactions, outcome.skipped[:3]
+        assert len(stored.outcome.receipts) == options.transactions, stored.outcome.skipped[:3]
+        before = time.process_time()
+        for applier in appliers:
+            name = delta_id(stored.delta)
+            delta = admit_delta(stored.delta, name, height)
+            assert applier.apply(draft, [data], CertainDelta(name, stored.delta, delta), None).header == stored.header
+        applying += time.process_time() - before
     wall = time.perf_counter() - started
     total = options.transactions * options.blocks
     print(f"check {checking / total * 1e6:.1f} us, execute and store {executing / total * 1e6:.1f} us per transaction")
+    if options.split:
+        print(f"with deltas; from them, read and store {applying / total * 1e6:.1f} us per transaction")
     print(f"{wall / options.blocks * 1e3:.1f} ms a block of {options.transactions}, {options.accounts} accounts")
     if options.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(35)
-    stores.signed.close()
-    writes.close()
-    kv.close()
+    for stores in nodes:
+        stores.signed.close()
+        stores.writes.close()
+        stores.kv.close()
+
+
+def _open(folder: Path, params: LedgerParams, accounts: dict[Address, int]) -> Stores:
+    """The stores of a node at height 0."""
+    kv = open_rocks(folder / "db")
+    writes = WriteQueue(kv)
+    stores = Stores(kv, writes, StateStore(kv, writer=writes), BlockStore(kv), SignLog(folder / "journal"))
+    stores.state.commit(0, genesis_writes(params, accounts, 1), {}, lambda roots: [])
+    return stores
 
 
 def _block(
