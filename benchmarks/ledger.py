@@ -11,6 +11,7 @@ import pstats
 import random
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from octra.crypto.hash import H
 from octra.node.applying import CertainDelta
 from octra.node.executing import BlockExecutor
 from octra.node.parts import Stores
-from octra.primitives import UNITS_PER_OCT, Address, address_of
+from octra.primitives import UNITS_PER_OCT, address_of
 from octra.storage.blocks import BlockStore
 from octra.storage.rocks import open_rocks
 from octra.storage.sign_log import SignLog
@@ -77,7 +78,7 @@ def _measure(options: Options, folder: Path) -> None:
         legacy_signing=False,
         limits=Limits(),
     )
-    accounts = {address_of(key.public): 1_000 * UNITS_PER_OCT for key in keys}
+    accounts: dict[bytes, int] = {address_of(key.public): 1_000 * UNITS_PER_OCT for key in keys}
     facts: Any = SimpleNamespace(params=params, genesis=SimpleNamespace(chain_id=params.chain_id))
     seating: Any = SimpleNamespace(committee=_Lone(), opened_by=lambda height: None)
     engine: Any = None  # no block here calls a Circle
@@ -125,7 +126,7 @@ def _measure(options: Options, folder: Path) -> None:
         stores.kv.close()
 
 
-def _open(folder: Path, params: LedgerParams, accounts: dict[Address, int]) -> Stores:
+def _open(folder: Path, params: LedgerParams, accounts: Mapping[bytes, int]) -> Stores:
     """The stores of a node at height 0."""
     kv = open_rocks(folder / "db")
     writes = WriteQueue(kv)
