@@ -40,23 +40,21 @@ class Entry:
 def _support(entry: Entry, target: int, size: int) -> Row:
     """Walk the links in stored order; the first vertex found for an author wins."""
     row: Row = [None] * size
-    left = size
+    open_ = list(range(size))  # authors without a vertex so far
     for link in entry.links:
         if link.round == target:
             if row[link.author] is None:
                 row[link.author] = link
-                left -= 1
+                open_.remove(link.author)
         elif link.round > target:
             inherited = link.support[link.round - target - 1]
-            if left == size:
+            if len(open_) == size:
                 row = inherited.copy()
-                left = row.count(None)
             else:
-                for author, found in enumerate(inherited):
-                    if found is not None and row[author] is None:
-                        row[author] = found
-                        left -= 1
-        if not left:
+                for author in open_:
+                    row[author] = inherited[author]
+            open_ = [author for author in open_ if row[author] is None]
+        if not open_:
             break
     return row
 
