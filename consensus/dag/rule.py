@@ -30,9 +30,8 @@ def certified(entry: Entry, author: int, quorum: int) -> Entry | None:
         return entry.certificates[author]
     votes: dict[bytes, int] = {}
     winner: Entry | None = None
-    slot_round = entry.round - DECIDE_DEPTH
     for parent in entry.parents:
-        choice = parent.supported(slot_round, author)
+        choice = parent.support[VOTE_DEPTH - 1][author]  # in the round of the slot
         if choice is not None:
             count = votes[choice.id] = votes.get(choice.id, 0) + 1
             if count == quorum:

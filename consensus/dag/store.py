@@ -68,14 +68,6 @@ class Link:
         self.round, self.author, self.id = round, author, id
 
 
-def links_of(vertex: Vertex) -> Iterator[Link]:
-    """Parents, then weak links, as stored."""
-    for parent in vertex.body.parents:
-        yield Link(vertex.round - 1, parent.author, parent.id)
-    for weak in vertex.body.weak:
-        yield Link(weak.round, weak.author, weak.id)
-
-
 class Store:
     """All inserted vertices above the floor, and those that wait for a link."""
 
@@ -128,9 +120,13 @@ class Store:
     def missing(self, vertex: Vertex) -> list[Link]:
         """Links above the floor that no entry resolves."""
         found = []
-        for link in links_of(vertex):
-            if link.round > self.floor and not self._resolves(link):
-                found.append(link)
+        below = vertex.round - 1
+        for parent in vertex.body.parents if below > self.floor else ():
+            if not self._resolves(parent.id, below, parent.author):
+                found.append(Link(below, parent.author, parent.id))
+        for weak in vertex.body.weak:
+            if weak.round > self.floor and not self._resolves(weak.id, weak.round, weak.author):
+                found.append(Link(weak.round, weak.author, weak.id))
         return found
 
     def receive(self, vertex: Vertex) -> list[Entry]:
@@ -182,9 +178,9 @@ class Store:
                     found.append(link)
         return found
 
-    def _resolves(self, link: Link) -> bool:
-        entry = self.entries.get(link.id)
-        return entry is not None and entry.round == link.round and entry.author == link.author
+    def _resolves(self, id: bytes, round: int, author: int) -> bool:
+        entry = self.entries.get(id)
+        return entry is not None and entry.round == round and entry.author == author
 
     def _insert(self, vertex: Vertex) -> Entry:
         self._stop_waiting(vertex)

@@ -346,7 +346,7 @@ MUTANTS = (
         38,
         "a mismatched link resolves",
         "consensus/dag/store.py",
-        "return entry is not None and entry.round == link.round and entry.author == link.author",
+        "return entry is not None and entry.round == round and entry.author == author",
         "return entry is not None",
         (STORE,),
     ),
