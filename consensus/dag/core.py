@@ -318,6 +318,8 @@ def _commit(state: DagState, slot: Slot, leader: Entry, effects: list[Effect]) -
         state.work_height = draft.height
     if state.closing.is_last(draft):
         effects.append(CloseEpoch(draft.height))
+        if state.deltas is not None:
+            state.deltas.closed()
         effects += state.closing.close(draft)
 
 

@@ -26,6 +26,7 @@ class DeltaTally:
         self._certified: set[int] = set()
         self._progress = 0  # round in which a delta became certain last
         self._overdue = 0
+        self._closed = False
 
     def heard(self, vertex: Vertex) -> list[Effect]:
         """A seat's vertex was inserted. Of one seat and run the first claim counts."""
@@ -50,6 +51,10 @@ class DeltaTally:
         if height > self._head:
             self._ordered.setdefault(height, round)
 
+    def closed(self) -> None:
+        """The last block of the epoch is in the order. Others may leave, and no round come that one could wait for."""
+        self._closed = True
+
     def executed(self, height: int) -> None:
         """The own node has stored this height, in whichever way."""
         self._head = height
@@ -72,7 +77,7 @@ class DeltaTally:
             return []  # it is in the run that this claim names
         since = self._ordered.get(run_top(height + DELTA_STEP - 1), ordered + DELTA_STEP)
         patience = min(max(since, self._progress) + DELTA_WAIT_ROUNDS, since + DELTA_LAG_ROUNDS)
-        if round < patience and not self._certified:
+        if round < patience and not self._certified and not self._closed:
             return []
         self._overdue = height
         return [DeltaOverdue(height)]

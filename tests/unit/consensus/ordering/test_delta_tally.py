@@ -115,7 +115,20 @@ def test_blocks_that_waited_behind_another_do_not_wait_again(tally: DeltaTally) 
     assert tally.round_reached(15) == []  # its run is not ordered completely
 
 
-def test_the_last_blocks_of_an_epoch_do_not_wait_for_a_run_that_never_comes(tally: DeltaTally) -> None:
+def test_behind_the_end_of_an_epoch_nobody_waits_for_rounds_that_may_never_come(tally: DeltaTally) -> None:
+    for height in range(1, 7):
+        tally.ordered(height, 10)
+    assert tally.round_reached(10) == []
+    tally.closed()
+    assert tally.round_reached(10) == [DeltaOverdue(1)]
+    tally.executed(1)
+    heard(tally, *(says(seat, height=4) for seat in range(3)))
+    assert tally.round_reached(10) == []  # certain deltas are still worth asking for
+    tally.executed(4)
+    assert tally.round_reached(10) == [DeltaOverdue(5)]
+
+
+def test_a_height_whose_run_is_not_ordered_waits_no_more_than_a_step_longer(tally: DeltaTally) -> None:
     tally.ordered(1, 10)
     late = 10 + limits.DELTA_STEP + limits.DELTA_WAIT_ROUNDS
     assert tally.round_reached(late - 1) == []
