@@ -34,6 +34,10 @@ class Mutant:
 
 
 SKIPS = "blames = sum(any(entry.supported(round, author) is None for entry in twins) for twins in voters.values())"
+VOTES = (
+    "    for parent in entry.parents:\n"
+    "        choice = parent.support[VOTE_DEPTH - 1][author]  # in the round of the slot\n"
+)
 
 MUTANTS = (
     Mutant(
@@ -73,8 +77,10 @@ MUTANTS = (
         5,
         "a certificate counts weak links",
         "consensus/dag/rule.py",
-        "for parent in entry.parents:",
-        "for parent in (link for link in entry.links if link.round > slot_round):",
+        VOTES,
+        "    slot_round = entry.round - DECIDE_DEPTH\n"
+        "    for parent in (link for link in entry.links if link.round > slot_round):\n"
+        "        choice = parent.supported(slot_round, author)\n",
         (RULE,),
     ),
     Mutant(
@@ -114,9 +120,10 @@ MUTANTS = (
         10,
         "a vote for every twin below",
         "consensus/dag/rule.py",
-        "        choice = parent.supported(slot_round, author)\n        if choice is not None:",
-        "        below = lambda e: {e.id: e} if e.round == slot_round else"
-        " {id: b for link in e.links if link.round >= slot_round for id, b in below(link).items()}\n"
+        "        choice = parent.support[VOTE_DEPTH - 1][author]  # in the round of the slot\n        if choice is not None:",
+        "        low = entry.round - DECIDE_DEPTH\n"
+        "        below = lambda e: {e.id: e} if e.round == low else"
+        " {id: b for link in e.links if link.round >= low for id, b in below(link).items()}\n"
         "        for choice in (entry for entry in below(parent).values() if entry.author == author):",
         (RULE, "twins", "intent"),
     ),

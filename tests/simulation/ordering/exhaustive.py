@@ -35,12 +35,12 @@ class Findings:
     problems: list[str] = field(default_factory=list)
 
 
-def explore_slot() -> Findings:
-    """Try everything. Patterns that differ only by the names of honest seats, or of the twins, are tried once."""
+def explore_slot(*, stop: bool = False) -> Findings:
+    """Try everything, or up to the first problem. Patterns that differ by names of seats and twins only count once."""
     findings = Findings()
     seen = set()
     for votes in product(VOTES, repeat=SIZE - 1):
-        if _pattern(votes) in seen:
+        if _pattern(votes) in seen or (stop and findings.problems):
             continue
         seen |= {_pattern(votes), _pattern([_other_twin(vote) for vote in votes])}
         _explore_votes(votes, findings)

@@ -56,13 +56,15 @@ def sequences(length: int) -> Iterator[tuple[Partition, ...]]:
 # --- the rule -------------------------------------------------------------------------------------------------------
 
 
-def explore_rule(stride: int = 1) -> Findings:
-    """Every view of every sequence (of each `stride`-th one), with every seat as the leader of the slot."""
+def explore_rule(stride: int = 1, *, stop: bool = False) -> Findings:
+    """Every view of every sequence (of each `stride`-th one), with every seat as leader; or up to the first problem."""
     findings = Findings()
     grown: list[tuple[Partition, list[Entry]]] = []  # the layers above the first, shared by sequences that begin alike
     for number, sequence in enumerate(sequences(DECIDE_DEPTH)):
         if number % stride:
             continue
+        if stop and findings.problems:
+            break
         while any(partition != wanted for (partition, _), wanted in zip(grown, sequence, strict=False)):
             grown.pop()
         for partition in sequence[len(grown) :]:
@@ -171,12 +173,14 @@ def _signature_of(pair: tuple[int, int]) -> bytes:
     return next(one for one in tried if coin.leaders(coin.coin_value(one), SIZE, len(pair)) == pair)
 
 
-def explore_cores(stride: int = 1) -> Findings:
+def explore_cores(stride: int = 1, *, stop: bool = False) -> Findings:
     """Each partition of a sequence holds for two rounds; leaders go round with the number of the sequence."""
     findings = Findings()
     for number, sequence in enumerate(sequences(ROUNDS // 2)):
         if number % stride:
             continue
+        if stop and findings.problems:
+            break
         instances = run_cores([partition for partition in sequence for _ in range(2)], number)
         findings.patterns += 1
         honest = instances[2:]
