@@ -116,7 +116,8 @@ class Chooser:
             return self._deltas[height]
         if any(top >= height + DELTAS_KEPT for top in self._runs):
             return ExecuteIt()  # nobody has the bytes any more
-        run = min((run for run in self._runs.values() if run.first <= height), key=lambda run: run.top, default=None)
+        named = (run for run in self._runs.values() if run.first <= height <= run.top)  # news may come too late
+        run = min(named, key=lambda run: run.top, default=None)
         if run is None or run.top in self._asked:
             return Wait()
         self._asked.add(run.top)

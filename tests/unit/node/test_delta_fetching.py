@@ -216,6 +216,18 @@ def test_the_nearest_run_that_names_the_height_is_asked_for() -> None:
     assert late.fetch is not None
 
 
+def test_news_of_a_run_that_is_stored_already_holds_nobody_back() -> None:
+    free = chooser(FREE)
+    free.done(4)
+    free.certified(RUN)
+    assert free.choose(5) == Wait()
+    free.certified(DeltaCertified(8, b"s" * 32, DUTY))
+    choice = free.choose(5)
+    assert isinstance(choice, Wait)
+    assert choice.fetch is not None
+    assert choice.fetch.top == 8
+
+
 def test_seats_that_failed_are_asked_last_until_they_give_an_answer() -> None:
     free = chooser(FREE)
 
