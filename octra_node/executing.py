@@ -29,6 +29,7 @@ from octra.consensus.threshold_math import ThresholdMath
 from octra.consensus.vertex import APPLIED, EXECUTED, NO_DELTA
 from octra.crypto.hash import EMPTY_ROOT, H
 from octra.errors import Corrupt, InvalidInput
+from octra.node import links
 from octra.node.applying import CertainDelta
 from octra.node.circle_view import StateCircles
 from octra.node.deltas import MARK_KEY, Mark, mark_after, read_mark
@@ -88,9 +89,9 @@ class BlockExecutor:
         state = self._stores.state
         view = StateCircles(state)
         outcome = apply_commit(state.latest, view, commit, self._engine, self._facts.params, self._math)
-        counts = [len(batch.transactions) for batch in commit.batches]
+        items = [batch.transactions for batch in commit.batches]
         if not self._split:
-            return StoredBlock(outcome, self._store(draft, counts, outcome, snapshot), None)
+            return StoredBlock(outcome, self._store(draft, items, outcome, snapshot), None)
         mark, delta = self._mark(), b""
         previous, previous_root = mark, state.root()
 
@@ -102,7 +103,7 @@ class BlockExecutor:
             mark = mark_after(previous, EXECUTED, delta_id(delta) if delta else NO_DELTA)
             return _mark_row(mark)
 
-        header = self._store(draft, counts, outcome, snapshot, publish)
+        header = self._store(draft, items, outcome, snapshot, publish)
         return StoredBlock(outcome, header, mark, delta)
 
     def apply(
@@ -123,8 +124,8 @@ class BlockExecutor:
                 raise DeltaMisfit(f"the delta of height {draft.height} does not lead to the block that was agreed")
             return _mark_row(mark)
 
-        counts = [len(self._items(data)) for data in batches]
-        return StoredBlock(outcome, self._store(draft, counts, outcome, snapshot, compare), mark, certain.data)
+        items = [self._items(data) for data in batches]
+        return StoredBlock(outcome, self._store(draft, items, outcome, snapshot, compare), mark, certain.data)
 
     def _mark(self) -> Mark:
         head = self._stores.state.head
@@ -133,13 +134,14 @@ class BlockExecutor:
     def _store(
         self,
         draft: CommitDraft,
-        counts: Sequence[int],
+        items: Sequence[Sequence[bytes]],
         outcome: Outcome,
         snapshot: bytes | None,
         more: Callable[[BlockHeader], Batch] = lambda header: Batch(),
     ) -> BlockHeader:
-        """Write the block. `counts`: items of each batch; `more` gives further rows, or raises to store nothing."""
+        """Write the block. `items`: of each batch; `more` gives further rows, or raises to store nothing."""
         state, blocks = self._stores.state, self._stores.blocks
+        signed = links.ordered(outcome, [item for batch in items for item in batch], state)
         parent = EMPTY_ROOT if draft.height == 1 else self._block_id(draft.height - 1)
         unrooted = BlockHeader(
             version=1,
@@ -164,13 +166,15 @@ class BlockExecutor:
             batch = Batch()
             vertices = tuple(vertex.id for vertex in draft.vertices)
             # Counted in the bytes: the reference is a claim of its author's.
-            counted = tuple((matured.id, count) for matured, count in zip(draft.batches, counts, strict=True))
+            counted = tuple((matured.id, len(batch)) for matured, batch in zip(draft.batches, items, strict=True))
             blocks.put_commit(batch, draft.height, CommitRow(encode(header), vertices, counted))
             self._put_transactions(batch, draft.height, outcome)
             if snapshot is not None:
                 batch.put(Family.META, b"ordering", snapshot)
             for digest, data in outcome.blobs.items():
                 batch.put(Family.BLOB, digest, data)
+            for link in signed:
+                links.put(batch, blocks, link)
             batch.extend(more(header))
             return batch
 

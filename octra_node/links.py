@@ -1,18 +1,22 @@
 """The links of trust that a full node hands out: checkpoints with the registered sets and committees they name.
 
-Where committees are drawn, a link is kept with its checkpoint: the state forgets registered sets after a while.
+Where committees are drawn, a link is stored with the block that orders its checkpoint: the state forgets registered
+sets after a while. So every node that has the block has the link, and each link is signed by the set of the one before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from octra.codec import decode, encode
 from octra.consensus.checkpoint import Checkpoint, registered_root
 from octra.consensus.epoch import EpochRecord
 from octra.consensus.genesis import Genesis
-from octra.consensus.ledger import epochs, keys
-from octra.consensus.ledger.state import load
+from octra.consensus.ledger import keys, ops
+from octra.consensus.ledger.epoch_records import Registered
+from octra.consensus.ledger.outcome import Outcome
+from octra.consensus.ledger.receipts import LEDGER
+from octra.consensus.ledger.transactions import Body, decode_item
 from octra.consensus.light import Link
 from octra.consensus.ports import StateView
 from octra.node.chain import registered_of
@@ -23,14 +27,46 @@ LINKS_MAX = 4_096  # epochs that a chain of links is searched in: nine days of 1
 RECENT_LINKS_MAX = 512  # that one is looked for in: longer ago than bonds are held, nobody vouches for a checkpoint
 
 
-def keep(rows: Batch, blocks: BlockStore, state: StateView, checkpoint: Checkpoint) -> None:
-    """Store the link of a checkpoint beside it, while the state still holds what it names."""
-    body = checkpoint.body
-    registered = epochs.registered_at(state, body.epoch + 1)
-    record = load(state, keys.epoch_record(body.epoch + 1), EpochRecord)
-    if registered is not None and record is not None:
-        link = encode(Link(checkpoint, registered, record))
-        blocks.put_certificate(rows, CertificateKind.LINK, body.epoch, body.height, link)
+def heights_of(outcome: Outcome) -> dict[bytes, int]:
+    """Heights of the checkpoints that a block has brought into the state, by the transactions that did so."""
+    told = ((one.tx, one.event) for one in outcome.events if one.event.source == LEDGER)
+    return {tx: decode(event.data, tuple[int, int])[1] for tx, event in told if event.topic == b"checkpoint"}
+
+
+def ordered(outcome: Outcome, items: Sequence[bytes], before: StateView) -> tuple[Link, ...]:
+    """The links of the checkpoints that a block has brought into the state, in their order.
+
+    `items` are all of the block's; `before` is the state below it, which still holds what the checkpoints name.
+    """
+    taken = heights_of(outcome)
+    if not taken:
+        return ()
+    found = zip(outcome.receipts, outcome.places, strict=True)
+    written = dict(outcome.writes)
+
+    def row(key: bytes) -> bytes:
+        data = before.get(key) or written[key]  # of the same block, if everybody was in a hurry
+        assert data is not None, "the rules have read it"
+        return data
+
+    return tuple(_link(items[place.position], row) for receipt, place in found if receipt.tx in taken)
+
+
+def _link(item: bytes, row: Callable[[bytes], bytes]) -> Link:
+    body = decode_item(item).content
+    assert isinstance(body, Body)
+    assert isinstance(body.op, ops.Checkpoint)
+    checkpoint = body.op.checkpoint
+    opened = checkpoint.body.epoch + 1
+    registered = decode(row(keys.registered(opened)), Registered)
+    return Link(checkpoint, registered.validators, decode(row(keys.epoch_record(opened)), EpochRecord))
+
+
+def put(rows: Batch, blocks: BlockStore, link: Link) -> None:
+    """Store a link, and its checkpoint."""
+    body = link.checkpoint.body
+    blocks.put_certificate(rows, CertificateKind.CHECKPOINT, body.epoch, body.height, encode(link.checkpoint))
+    blocks.put_certificate(rows, CertificateKind.LINK, body.epoch, body.height, encode(link))
 
 
 def links_of(blocks: BlockReader, genesis: Genesis) -> tuple[Link, ...]:

@@ -14,6 +14,7 @@ from octra.consensus.ledger.outcome import TransactionEvent
 from octra.consensus.ledger.receipts import FAILED, LEDGER, PENDING
 from octra.consensus.vertex import EXECUTED, NO_DELTA, Execution
 from octra.errors import Unavailable
+from octra.node import links
 from octra.node.actors.messages import BatchHeld, Committed, EpochBegan, Execute, FetchedBatch, RootCertified
 from octra.node.actors.ref import ActorCode, ActorGone, Context
 from octra.node.applying import CertainDelta, CertifiedRun, Chooser, Fetched, Wait, fetch_run
@@ -108,6 +109,7 @@ class LedgerActor:
             batches=tuple(matured.id for matured in draft.batches),
             skipped=tuple((one.tx, (one.code, one.detail)) for one in outcome.skipped if one.tx),
         )
+        self._board.checkpointed = max(self._board.checkpointed, *links.heights_of(outcome).values(), 0)
         self._board.executed(told.height, told.transactions, self._context.clock.wall_ms())
         await self._tell_watchers(told)
         if outcome.facts.epoch_started:

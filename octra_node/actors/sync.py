@@ -23,7 +23,6 @@ from octra.consensus.ledger import ops
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import OctraError
-from octra.node import links
 from octra.node.actors.messages import Committed, EpochBegan, Submit
 from octra.node.actors.ref import ActorCode, Context, PeerTimeout, RefusalCode, Refused
 from octra.node.chain import genesis_record, registered_of, sign_node_op
@@ -195,7 +194,6 @@ class SyncActor:
         rows = Batch()
         data = encode(checkpoint)
         self._stores.blocks.put_certificate(rows, CertificateKind.CHECKPOINT, body.epoch, body.height, data)
-        links.keep(rows, self._stores.blocks, self._stores.state, checkpoint)
         self._stores.writes.submit(rows, durable=False)
         self._board.checkpointed = max(self._board.checkpointed, body.height)
         self._board.notify()

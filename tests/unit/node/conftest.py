@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for whole_node
-sys.path.append(str(Path(__file__).parents[1] / "consensus" / "ledger"))  # for ledger_double
+for double in ("ledger", "epochs"):
+    sys.path.append(str(Path(__file__).parents[1] / "consensus" / double))
 
 
 @pytest.fixture(scope="session")

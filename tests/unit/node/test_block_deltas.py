@@ -6,47 +6,33 @@ import contextlib
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ledger_double import ALICE, BOB, CAROL, NOBODY, Chain, CounterEngine, address, arguments
 from msgspec.structs import replace
+from stored_blocks import Node, certain, ordered
 
 from octra.codec import encode
-from octra.consensus.batch import batch_id, make_batch
 from octra.consensus.circles import blob_hash, circle_id
-from octra.consensus.effects import CommitDraft, MaturedBatch
 from octra.consensus.ledger import keys, ops
 from octra.consensus.ledger.delta import delta_id, run_id
 from octra.consensus.ledger.outcome import LedgerCommit, Outcome
 from octra.consensus.limits import DELTA_RUN, DELTA_STEP, DELTAS_KEPT
 from octra.consensus.vertex import APPLIED, EXECUTED, NO_DELTA, Execution
 from octra.crypto.hash import EMPTY_ROOT, H
-from octra.node import applying, deltas
+from octra.node import deltas
 from octra.node.applying import CertainDelta
-from octra.node.deltas import MARK_KEY, DeltaShelf, Mark, mark_after, read_mark
-from octra.node.executing import BlockExecutor, DeltaMisfit, StoredBlock
-from octra.node.parts import Stores
-from octra.storage.blocks import BlockStore
+from octra.node.deltas import DeltaShelf, Mark, mark_after, read_mark
+from octra.node.executing import DeltaMisfit
 from octra.storage.kv import Family, KeyValue
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.rocks import open_rocks
-from octra.storage.sign_log import SignLog
-from octra.storage.state import StateStore
-from octra.storage.write_queue import WriteQueue
 
 CODE = CounterEngine.CODE
 METHODS = {"add": {"kind": "update"}, "pay": {"kind": "update", "payable": True}, "fail": {"kind": "update"}}
 MANIFEST = encode({"circle": {"name": "counter"}, "limits": {"max_stable_bytes": 1_000}, "methods": METHODS})
 DEPLOY = ops.CircleDeploy(bytes([8]) * 32, MANIFEST, H("test.code"), EMPTY_ROOT)
-
-
-class Committee:
-    """As far as batches ask."""
-
-    anchor = bytes(32)
-    size = 4
 
 
 class OneBlock(Chain):
@@ -57,51 +43,6 @@ class OneBlock(Chain):
     def apply(self, commit: LedgerCommit) -> Outcome:
         self.commits.append(commit)
         return super().apply(commit)
-
-
-def ordered(commit: LedgerCommit) -> tuple[CommitDraft, list[bytes]]:
-    """The block before execution, and the bytes of its batches."""
-    batches = [
-        make_batch(Committee.anchor, batch.author_seat, commit.height, list(batch.transactions))
-        for batch in commit.batches
-    ]
-    matured = tuple(
-        MaturedBatch(batch_id(data), batch.author_seat, len(batch.transactions), len(data))
-        for batch, data in zip(commit.batches, batches, strict=True)
-    )
-    leader = H("test.leader", commit.height.to_bytes(8, "big"))
-    draft = CommitDraft(
-        commit.height, leader, 0, commit.leader_round, commit.time_ms, commit.coin, bytes(32), (), matured, ()
-    )
-    return draft, batches
-
-
-class Node:
-    """Stores and executor of one node."""
-
-    def __init__(self, chain: Chain, kv: KeyValue, folder: Path) -> None:
-        self.kv, self.writes = kv, WriteQueue(kv)
-        state = StateStore(kv, writer=self.writes)
-        self.stores = Stores(kv, self.writes, state, BlockStore(kv), SignLog(folder))
-        state.commit(0, sorted(chain.view.rows.items()), {}, lambda roots: [])
-        facts: Any = SimpleNamespace(params=chain.params, genesis=SimpleNamespace(chain_id=chain.params.chain_id))
-        seating: Any = SimpleNamespace(committee=Committee, opened_by=lambda height: None)
-        engine: Any = chain.engine
-        math: Any = chain.math
-        self.executor = BlockExecutor(facts, self.stores, engine, math, seating, split=True)
-
-    def rows(self) -> dict[tuple[Family, bytes], bytes]:
-        """The whole database, but for the row that says how the head was stored."""
-        every = {
-            (family, key): value for family in Family for key, value in self.kv.scan(family, b"", None, limit=1_000_000)
-        }
-        every.pop((Family.META, MARK_KEY), None)
-        return every
-
-    def close(self) -> None:
-        self.stores.signed.close()
-        self.writes.close()
-        self.kv.close()
 
 
 @pytest.fixture(params=["memory", "rocks"])
@@ -156,14 +97,6 @@ def _code_hash() -> bytes:
     from hashlib import sha256
 
     return sha256(CODE).digest()
-
-
-def certain(stored: StoredBlock) -> CertainDelta:
-    """What an honest executor's delta is to others."""
-    assert stored.mark is not None
-    id = stored.mark.ids[-1]
-    delta = applying.admit_delta(stored.delta, id, stored.header.height)
-    return CertainDelta(id, stored.delta, delta)
 
 
 def test_every_row_of_an_applied_chain_is_that_of_an_executed_one(pair: tuple[OneBlock, Node, Node]) -> None:

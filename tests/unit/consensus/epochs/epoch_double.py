@@ -83,6 +83,7 @@ class EpochChain:
     rules: EpochRules = RULES
     epoch_ms: int = 20_000
     queue: list[bytes] = field(default_factory=list)
+    commits: list[LedgerCommit] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     silent: set[bytes] = field(default_factory=set)  # nodes that answer no coin duty
     opened: EpochRecord | None = None
@@ -172,6 +173,7 @@ class EpochChain:
         self.opened = None
         outcome = apply_commit(self.view, self.circles, commit, self.engine, self.params, self.math)
         self.view.apply(outcome.writes)
+        self.commits.append(commit)
         self.outcomes.append(outcome)
         return outcome
 
