@@ -6,7 +6,7 @@ from octra.consensus.certificate import Certificate, Claim, assemble, claim_of
 from octra.consensus.effects import CertificateReady, Certified, Diverged, Effect
 from octra.consensus.epoch import Committee
 from octra.consensus.limits import ROOTS_KEPT
-from octra.consensus.vertex import Vertex
+from octra.consensus.vertex import SignedHeader, Vertex, VertexHeader
 
 
 class RootTally:
@@ -15,7 +15,9 @@ class RootTally:
     def __init__(self, committee: Committee) -> None:
         self._committee = committee
         self._own: dict[int, Claim] = {}
-        self._heard: dict[int, dict[int, Vertex]] = {}  # height -> seat -> the vertex that claims it
+        self._claims: dict[int, dict[int, Claim]] = {}  # height -> seat -> what it says
+        # The same, signed, above the last certificate. Whole vertices would be 80 MB at 24 seats.
+        self._signed: dict[int, dict[int, tuple[VertexHeader, SignedHeader]]] = {}
         self._agreed = [-1] * committee.size  # per seat: highest height where it agrees with us
         self._head = 0
         self.certified_height = 0
@@ -32,7 +34,11 @@ class RootTally:
         height = vertex.header.height
         if height < 1 or abs(height - self._head) >= ROOTS_KEPT:
             return []
-        self._heard.setdefault(height, {}).setdefault(vertex.author, vertex)
+        claims, said = self._claims.setdefault(height, {}), claim_of(vertex.header)
+        if vertex.author not in claims:
+            claims[vertex.author] = next((known for known in claims.values() if known == said), said)  # one for all
+            if height > self.certificate_height:
+                self._signed.setdefault(height, {})[vertex.author] = (vertex.header, vertex.signed_header)
         return self._compare(height)
 
     def executed(self, height: int, claim: Claim) -> list[Effect]:
@@ -40,20 +46,21 @@ class RootTally:
         self._head = height
         self._own[height] = claim
         self._own.pop(height - ROOTS_KEPT, None)
-        self._heard.pop(height - ROOTS_KEPT, None)
+        self._claims.pop(height - ROOTS_KEPT, None)
+        self._signed.pop(height - ROOTS_KEPT, None)
         return self._compare(height)
 
     def _compare(self, height: int) -> list[Effect]:
-        own, heard = self._own.get(height), self._heard.get(height, {})
+        own, claims = self._own.get(height), self._claims.get(height, {})
         if own is None:
             return []
         effects: list[Effect] = []
-        for seat, vertex in heard.items():
-            if claim_of(vertex.header) == own:
+        for seat, claim in claims.items():
+            if claim == own:
                 self._agreed[seat] = max(self._agreed[seat], height)
         effects += self._certify()
-        effects += self._certificate(height, own, heard)
-        effects += self._divergence(height, own, heard)
+        effects += self._certificate(height, own, claims)
+        effects += self._divergence(height, own, claims)
         return effects
 
     def _certify(self) -> list[Effect]:
@@ -64,18 +71,20 @@ class RootTally:
         self.certified_height = height
         return [Certified(height)]
 
-    def _certificate(self, height: int, own: Claim, heard: dict[int, Vertex]) -> list[Effect]:
-        agreeing = [vertex for vertex in heard.values() if claim_of(vertex.header) == own]
+    def _certificate(self, height: int, own: Claim, claims: dict[int, Claim]) -> list[Effect]:
+        agreeing = [seat for seat, claim in claims.items() if claim == own]
         if height <= self.certificate_height or len(agreeing) < self._committee.quorum:
             return []
+        signed = self._signed[height]
         self.certificate_height = height
-        self.certificate = assemble(self._committee, ((vertex.header, vertex.signed_header) for vertex in agreeing))
+        self.certificate = assemble(self._committee, (signed[seat] for seat in agreeing))
+        for past in [known for known in self._signed if known <= height]:
+            del self._signed[past]
         return [CertificateReady(height, self.certificate)]
 
-    def _divergence(self, height: int, own: Claim, heard: dict[int, Vertex]) -> list[Effect]:
+    def _divergence(self, height: int, own: Claim, claims: dict[int, Claim]) -> list[Effect]:
         counts: dict[Claim, int] = {}
-        for vertex in heard.values():
-            claim = claim_of(vertex.header)
+        for claim in claims.values():
             counts[claim] = counts.get(claim, 0) + 1
             if claim != own and counts[claim] >= self._committee.quorum and not self.diverged:
                 self.diverged = True
