@@ -185,7 +185,6 @@ class Tree {
     added_.clear();
     dead_.clear();
     writes_.clear();
-    failed_ = false;
     // Two generations instead of a list of uses: a full young one becomes the old, but never within a commit, which
     // needs all that it has read.
     if (young_.size() > generation_max_) old_ = std::move(young_), young_.clear();
@@ -208,13 +207,19 @@ class Tree {
     return found;
   }
 
+  // Where `failed` afterwards, a node was not in memory and nothing happened.
   Subtree update(const Subtree& root) {
     std::vector<Change> changes;
+    changes.reserve(writes_.size() - first_);
     for (std::size_t i = first_; i < writes_.size(); i++) {
       const Action action = writes_[i].present ? Action::set : Action::remove;
       changes.push_back({writes_[i].path, action, writes_[i].value_hash, static_cast<int>(i), {}});
     }
-    return merge(root, changes, 0, static_cast<int>(changes.size()));
+    const std::size_t added = added_.size(), dead = dead_.size();
+    failed_ = false;
+    const Subtree after = merge(root, changes, 0, static_cast<int>(changes.size()));
+    if (failed_) added_.resize(added), dead_.resize(dead);
+    return after;
   }
 
   // Join the rows of the new nodes.
@@ -475,7 +480,7 @@ OCTRA_EXPORT int octra_tree_feed(void* handle, const u8* ref, const u8* row, int
 }
 
 // Apply what was taken to the tree under `root` (null: empty). Answers 1 with the new root in `out`, 0 for an empty
-// tree, -1 if a node is not in memory.
+// tree, -1 if a node is not in memory: then nothing happened, and `missing` tells which ones to feed.
 OCTRA_EXPORT int octra_tree_update(void* handle, const u8* root, u8* out) {
   Tree& tree = of(handle);
   Subtree before = NOTHING;

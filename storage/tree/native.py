@@ -71,10 +71,11 @@ class NativeWriter:
             bytes(value is not None for value in values),
         )
         before = None if root is None else root.ref + root.hash
-        if before is not None:
-            self._fetch(before)
         out = ctypes.create_string_buffer(_LINK_SIZE)
         exists = self._library.octra_tree_update(self._handle.address, before, out)
+        if exists < 0 and before is not None:
+            self._fetch(before)
+            exists = self._library.octra_tree_update(self._handle.address, before, out)
         if exists < 0:
             raise CorruptStore("a tree node is missing")
         if not exists:
