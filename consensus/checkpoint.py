@@ -68,10 +68,11 @@ def verify_part(validator: Validator, body: CheckpointBody, signature: bytes) ->
     return bls.verify(validator.bls_key, signature, checkpoint_message(body))
 
 
-def good_parts(
-    body: CheckpointBody, validators: Sequence[Validator], parts: Mapping[int, bytes]
-) -> dict[int, bytes]:
-    """The parts, by index in the set, that are their validators' signatures of the body: one check if all of them are."""
+def good_parts(body: CheckpointBody, validators: Sequence[Validator], parts: Mapping[int, bytes]) -> dict[int, bytes]:
+    """The parts, by index in the set, that their validators signed: one check if all are good.
+
+    Parts that are bad alone and good together come from validators who wanted that: their sum is what a checkpoint holds.
+    """
     keys = [validators[index].bls_key for index in parts]
     try:
         together = bls.aggregate(list(parts.values()))

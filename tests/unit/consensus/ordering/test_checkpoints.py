@@ -12,12 +12,12 @@ from octra.consensus.checkpoint import (
     CheckpointBody,
     Validator,
     assemble_checkpoint,
+    good_parts,
     is_enough,
     registered_root,
     sign_checkpoint,
     signer_indices,
     verify_checkpoint,
-    good_parts,
     verify_part,
 )
 from octra.consensus.errors import InvalidCheckpoint
