@@ -71,7 +71,7 @@ def verify_part(validator: Validator, body: CheckpointBody, signature: bytes) ->
 def good_parts(body: CheckpointBody, validators: Sequence[Validator], parts: Mapping[int, bytes]) -> dict[int, bytes]:
     """The parts, by index in the set, that their validators signed: one check if all are good.
 
-    Parts that are bad alone and good together come from validators who wanted that: their sum is what a checkpoint holds.
+    Parts that are bad alone and good together come from validators who wanted that: a checkpoint holds their sum.
     """
     keys = [validators[index].bls_key for index in parts]
     try:
