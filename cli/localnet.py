@@ -64,7 +64,7 @@ def localnet(
         plan = founding.Plan(
             directory,
             nodes,
-            _lights(light, committee),
+            light,
             _known(parameters),
             epoch * 1000,
             p2p_port=p2p_port,
@@ -128,14 +128,6 @@ def init(
     network = LocalNetwork.found(plan, FAUCET_SEED, say)
     names = [place.name for place in network.places]
     return Answer({"directory": str(out), "created": True, "nodes": names}, f"wrote {', '.join(names)} under {out}")
-
-
-def _lights(count: int, committee: str) -> int:
-    """Light nodes follow one committee only so far: without them where it changes."""
-    if count and committee == "drawn":
-        say("no light node: they do not follow changing committees yet")
-        return 0
-    return count
 
 
 def _is_drawn(committee: str) -> bool:

@@ -16,9 +16,8 @@ from typing import Final, Protocol
 import structlog
 
 from octra.codec import decode, encode
-from octra.consensus.checkpoint import registered_root
 from octra.consensus.genesis import Genesis
-from octra.consensus.light import Link, Trusted, follow
+from octra.consensus.light import Link, Trusted
 from octra.consensus.snapshot import (
     CheckpointRefused,
     InvalidSnapshot,
@@ -33,9 +32,9 @@ from octra.consensus.snapshot import (
 from octra.errors import InvalidInput, Unavailable
 from octra.node.actors.ref import Refused
 from octra.node.chain import committee_of, registered_of
+from octra.node.following import fetch_links
 from octra.node.installing import install
-from octra.node.links import LINKS_MAX
-from octra.node.p2p.messages import ChunkRequest, LinkList, LinksRequest, SnapshotMessage
+from octra.node.p2p.messages import ChunkRequest, LinksRequest, SnapshotMessage
 from octra.node.snapshots import read_file, unwrap
 from octra.primitives import NodeId
 
@@ -155,30 +154,24 @@ class Joiner:
         return Offer(manifest, self._chains[id])
 
     async def _chain(self, peer: NodeId, manifest: Manifest) -> tuple[Link, ...]:
-        """The links to a checkpoint, each verified as it comes."""
+        """The links to the checkpoint of a snapshot, verified."""
         chain: list[Link] = []
-        trusted, first = self._trust.founding, 0
+        trusted = self._trust.founding
         if self._trust.checkpoint is not None:
             chain.append(await self._link_of_trust(peer))
             trusted = self._trust.start(chain[0])
-            first = trusted.epoch + 1
         check_age(trusted, manifest)
-        body = manifest.checkpoint.body
-        while trusted.height < body.height:
-            request = LinksRequest(registered_root(trusted.validators), first, body.epoch)
-            try:
-                answer = await self._network.ask(peer, SnapshotMessage.LINKS, encode(request))
-                links = decode(answer, LinkList).links
-                for link in links:
-                    trusted = follow(trusted, link.checkpoint, link.validators, link.record)
-                    chain.append(link)
-            except InvalidInput as error:
-                raise CheckpointRefused(str(error)) from error
-            if not links or len(chain) > LINKS_MAX:
-                raise CheckpointRefused("links lead nowhere")
-            first = trusted.epoch + 1
+
+        async def ask(wanted: LinksRequest) -> bytes:
+            return await self._network.ask(peer, SnapshotMessage.LINKS, encode(wanted))
+
+        try:
+            links, trusted = await fetch_links(ask, trusted, manifest.checkpoint.body)
+        except InvalidInput as error:
+            raise CheckpointRefused(str(error)) from error
         follow_to(trusted, (), manifest)
-        if chain[-1].checkpoint.body != body:
+        chain += links
+        if chain[-1].checkpoint.body != manifest.checkpoint.body:
             raise CheckpointRefused("the links lead to another checkpoint of that epoch")
         return tuple(chain)
 

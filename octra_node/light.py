@@ -1,7 +1,8 @@
 """The light node: holds no state. It follows certificates and checkpoints, and believes only what it can verify.
 
-It asks linked full nodes, checks every answer against the genesis it was given, and says what it checked. What fails
-is refused with the reason, and another peer is asked.
+It asks linked full nodes, checks every answer, and says what it checked. What fails is refused with the reason, and
+another peer is asked. Trust begins at the genesis; where committees are drawn it moves along links, epoch by epoch, and
+never back: what a past committee signs is refused, since its members may have sold their keys.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from octra import __version__
 from octra.circles.gateway import SiteView
 from octra.codec import decode, encode
 from octra.consensus.certificate import BlockHeader, Certificate
 from octra.consensus.checkpoint import Checkpoint
+from octra.consensus.epoch import Committee
 from octra.consensus.errors import InvalidProof
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger import keys as state_keys
@@ -35,18 +39,21 @@ from octra.consensus.light import (
     verify_transaction,
 )
 from octra.consensus.ports import Argument, CallOutcome
+from octra.consensus.snapshot import trust_in
 from octra.errors import InvalidInput, Unavailable
 from octra.node import logs, proof_file
 from octra.node.actors.ref import ActorCode, Context
 from octra.node.actors.supervisor import Supervisor
 from octra.node.chain import registered_of
 from octra.node.clock import LoopClock
+from octra.node.following import fetch_links
 from octra.node.gate import Gate
 from octra.node.p2p.address import print_node_id
-from octra.node.p2p.messages import LatestAnswer, ProofRequest, SyncMessage
+from octra.node.p2p.messages import LatestAnswer, LinksRequest, ProofRequest, SnapshotMessage, SyncMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
 from octra.node.p2p.short import Incoming
+from octra.node.p2p.transport import Lane
 from octra.node.parts import Facts
 from octra.node.rpc.errors import NotOffered
 from octra.node.rpc.facts import Fate, Level, NetworkFacts, NodeFacts, StatusFacts
@@ -57,7 +64,7 @@ T = TypeVar("T")
 
 POLL_MS = 1_000
 ASK_MS = 5_000
-LINKS_FILE = "links.bin"
+LINK_FILE = "link.bin"  # the newest one that was followed
 
 
 class ProofRefused(InvalidInput):
@@ -109,15 +116,18 @@ class LightActor:
         self._facts, self._router = facts, router
         self.founding = Trusted(facts.genesis.chain_id, facts.committee, registered_of(facts.genesis))
         self.trusted = self.founding
+        self.link: Link | None = None  # that led to what is trusted
         self.head: BlockHeader | None = None
         self.refused = 0
+        self.on_move: list[Callable[[Committee], None]] = []  # told of each new committee
 
     async def start(self, context: Context) -> None:
         """Go on from the newest checkpoint that was followed before."""
         self._context = context
-        path = self._facts.directory / LINKS_FILE
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            self.trusted = follow_all(self.founding, decode(path.read_bytes(), tuple[Link, ...], "links"))
+            link = decode((self._facts.directory / LINK_FILE).read_bytes(), Link, "link")
+            drawn = self._facts.genesis.drawn  # then the sets that lead to it are not kept: our own disk vouches for it
+            self._move(link, trust_in(link, self.founding.chain_id) if drawn else follow_all(self.founding, (link,)))
         self._poll()
 
     async def stop(self, deadline_ms: int) -> None:
@@ -143,27 +153,48 @@ class LightActor:
                 self._context.log.warning("a peer's answer was refused", peer=peer.hex()[:8], reason=str(error))
 
     async def _take(self, peer: NodeId) -> None:
-        """What one peer says is newest: first trust, then the head."""
+        """What one peer says is newest: first trust, then the head. Raises `Unavailable`; `InvalidInput` for a lie."""
         body = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
         answer = decode(body, LatestAnswer)
-        if answer.checkpoint and decode(answer.checkpoint, Checkpoint).body.height > self.trusted.height:
-            self._follow(await ask_proof(self._router, peer, "checkpoint", ""))
+        if answer.checkpoint:
+            await self._follow(peer, decode(answer.checkpoint, Checkpoint))
         header, certificate = decode(answer.header, BlockHeader), decode(answer.certificate, Certificate)
         if self._facts.genesis.drawn and certificate.anchor != self.trusted.committee.anchor:
-            return  # of an epoch whose opening no checkpoint proves yet
+            return  # of an epoch whose opening no checkpoint proves yet, or of one that is over
         if self.head is None or header.height > self.head.height:
             verify_block(header, certificate, self.trusted)
             self.head = header
 
-    def _follow(self, document: proof_file.Document) -> None:
-        """Move trust to the end of links that start at the genesis, if that is ahead."""
-        links = proof_file.parse_links(document)
-        trusted = follow_all(self.founding, links)
-        if trusted.height <= self.trusted.height:
+    async def _follow(self, peer: NodeId, checkpoint: Checkpoint) -> None:
+        """Move trust to a checkpoint that is ahead; where committees are drawn, along links that its peer holds."""
+        body = checkpoint.body
+        if body.height <= self.trusted.height:
             return
-        self.trusted = trusted
-        _replace(self._facts.directory / LINKS_FILE, encode(links))
+        if self._facts.genesis.drawn:
+
+            async def ask(wanted: LinksRequest) -> bytes:
+                where = peer, ActorCode.STORAGE, SnapshotMessage.LINKS
+                return await self._router.ask(*where, encode(wanted), timeout_ms=ASK_MS, lane=Lane.BULK)
+
+            try:
+                links, trusted = await fetch_links(ask, self.trusted, body)
+            except Unavailable:
+                return  # the block that orders it is still to come, or lies before this peer joined
+        else:
+            links = (Link(checkpoint, self.trusted.validators),)
+            trusted = follow_all(self.trusted, links)
+        if links[-1].checkpoint.body != body:
+            raise InvalidProof("the links lead to another checkpoint of that epoch")
+        if trusted.height <= self.trusted.height:
+            return  # another peer was faster
+        self._move(links[-1], trusted)
+        _replace(self._facts.directory / LINK_FILE, encode(links[-1]))
         self._context.log.info("checkpoint followed", epoch=trusted.epoch, height=trusted.height)
+
+    def _move(self, link: Link, trusted: Trusted) -> None:
+        self.link, self.trusted = link, trusted
+        for tell in self.on_move:
+            tell(trusted.committee)
 
 
 class LightNode:
@@ -203,7 +234,7 @@ class LightNode:
         height = self._actor.head.height if self._actor.head else None
         nodes = [NodeFacts(own, print_node_id(own), "light", self.status().state, None, height, __version__, own=True)]
         for node_id, peer in sorted(self._router.peers().items()):
-            seat = self._facts.committee.seat_of(node_id)
+            seat = self.trusted.committee.seat_of(node_id)
             role = peer.hello.role.name.lower()
             nodes.append(NodeFacts(node_id, print_node_id(node_id), role, "linked", seat, peer.hello.height))
         return NetworkFacts(tuple(nodes))
@@ -229,25 +260,31 @@ class LightNode:
         raise refused or NobodyAnswers()
 
     def check_account(self, address: bytes, document: proof_file.Document) -> VerifiedAccount:
-        """The account that a proof document shows, checked from the genesis on; raises `ProofRefused`."""
+        """The account that a proof document shows, checked from what is trusted on; raises `ProofRefused`."""
         with _refusing():
             proof = proof_file.parse_state(document)
             if proof.key != state_keys.account(address):
                 raise InvalidProof("it is of another account")
-            header = verify_state(proof, self._start(proof.block))
+            block, start = self._under(proof.block)
+            header = verify_state(replace(proof, block=block), start)
             account = None if proof.value is None else decode(proof.value, Account)
             return VerifiedAccount(account, header, _signers(proof.block))
 
     def check_transaction(self, tx_id: bytes, document: proof_file.Document) -> VerifiedTransaction:
-        """The transaction that a proof document shows, checked from the genesis on; raises `ProofRefused`."""
+        """The transaction that a proof document shows, checked from what is trusted on; raises `ProofRefused`."""
         with _refusing():
             proof = proof_file.parse_transaction(document)
-            header = verify_transaction(tx_id, proof, self._start(proof.block))
+            block, start = self._under(proof.block)
+            header = verify_transaction(tx_id, replace(proof, block=block), start)
             return VerifiedTransaction(proof.receipt, header, _signers(proof.block))
 
-    def _start(self, block: BlockProof) -> Trusted:
-        """Links start at the genesis; without any, the committee is the one trusted now."""
-        return self._actor.founding if block.links else self._actor.trusted
+    def _under(self, block: BlockProof) -> tuple[BlockProof, Trusted]:
+        """The proof with those of its links that lead ahead of what is trusted, and the trust with which they begin."""
+        trusted, followed = self._actor.trusted, self._actor.link
+        if followed is None or (block.checkpoint is not None and block.checkpoint.body == followed.checkpoint.body):
+            return block, self._actor.founding  # of the very checkpoint that is trusted: the set before signed it
+        ahead = tuple(link for link in block.links if link.checkpoint.body.height > trusted.height)
+        return replace(block, links=ahead), trusted
 
     @property
     def trusted(self) -> Trusted:
@@ -345,6 +382,7 @@ async def run_light(facts: Facts, stop: asyncio.Event) -> None:
         supervisor.add(ActorCode.SYNC, lambda: actor)
         peers = supervisor.add(ActorCode.PEERS, lambda: PeersActor(identity, router, facts.config.p2p.bootstrap))
         router.set_members(frozenset(facts.committee.seats))
+        actor.on_move += [gate.seat, lambda committee: router.set_members(committee.seats)]
         connect_peers(router, peers)
         await router.start()
         async with running(supervisor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +13,15 @@ from typing import Any
 import pytest
 import structlog
 from msgspec.structs import replace
-from proof_chain import ALICE, LATER, NOBODY, ProofChain, b64, certify, opened, sign_body
+from proof_chain import ALICE, FOUNDERS, LATER, NOBODY, ProofChain, b64, certify, opened, sign_body
 
 from octra.codec import decode, encode
 from octra.consensus.certificate import BlockHeader
+from octra.consensus.checkpoint import Checkpoint, registered_root
 from octra.consensus.light import Link
 from octra.errors import OctraError
 from octra.node.light import LightActor, LightNode, NobodyAnswers, ProofRefused
 from octra.node.p2p.messages import LatestAnswer, ProofRequest, SyncMessage
-from octra.node.proof_file import SCHEMA
 from octra.primitives import address_of, parse_address
 
 Forge = Callable[[dict[str, Any]], dict[str, Any]]
@@ -30,7 +31,7 @@ ADDRESS = address_of(ALICE.public)
 class FakeLink:
     """Peers by name, each a function from a message to its answer: the link that a light node asks over."""
 
-    def __init__(self, peers: dict[bytes, Callable[[int, bytes], bytes]]) -> None:
+    def __init__(self, peers: dict[bytes, Callable[[IntEnum, bytes], bytes]]) -> None:
         self._peers = peers
 
     def peers(self) -> dict[bytes, Any]:
@@ -38,20 +39,19 @@ class FakeLink:
             name: SimpleNamespace(hello=SimpleNamespace(role=SimpleNamespace(name="STANDARD"))) for name in self._peers
         }
 
-    async def ask(self, peer: bytes, actor: int, message: int, body: bytes, *, timeout_ms: int) -> bytes:
+    async def ask(self, peer: bytes, actor: int, message: IntEnum, body: bytes, **_: object) -> bytes:
         return self._peers[peer](message, body)
 
 
 def server(chain: ProofChain, forge: Forge = lambda document: document, **latest: bytes) -> Any:
     """A full node that proves what it is asked for, after `forge` has been at it."""
 
-    def answer(message: int, body: bytes) -> bytes:
-        if message == SyncMessage.LATEST:
+    def answer(message: IntEnum, body: bytes) -> bytes:
+        if message is SyncMessage.LATEST:
             honest = LatestAnswer(encode(chain.headers[-1]), chain.certificate(3) or b"")
             return encode(replace(honest, **latest))
+        assert message is SyncMessage.PROVE
         request = decode(body, ProofRequest)
-        if request.kind == "checkpoint":
-            return json.dumps(forge({"schema": SCHEMA, "kind": "checkpoint", "links": [b64(chain.link())]})).encode()
         return json.dumps(forge(chain.document(request.kind, request.name))).encode()
 
     return answer
@@ -125,17 +125,21 @@ def test_behind_a_liar_an_honest_node_is_asked(chain: ProofChain, tmp_path: Path
         run(light(chain, tmp_path)[0].verified_account(ADDRESS))
 
 
+def fixed_checkpoint(chain: ProofChain, signers: int = 3) -> Checkpoint:
+    """Of the second block: set and committee stay."""
+    founders = registered_root(chain.trusted.validators)
+    body = chain.body(epoch_record=chain.committee.anchor, registered_root=founders, registered_count=4)
+    return sign_body(body, FOUNDERS, signers)
+
+
 def test_news_of_a_liar_moves_neither_head_nor_trust(chain: ProofChain, tmp_path: Path) -> None:
     newest = chain.headers[-1]
-    checkpoint = encode(chain.link().checkpoint)
-    too_few = encode(sign_body(chain.body(), LATER[:1], 1))
-    unnamed = [b64(replace(chain.link(), record=None))]
     for one in (
         server(chain, header=encode(replace(newest, height=99))),
         server(chain, certificate=encode(certify(newest, LATER, chain.later_committee))),
-        server(chain, lambda d: d | {"links": unnamed}, checkpoint=checkpoint),
-        server(chain, lambda d: d | {"links": [b64(chain.link(signers=2))]}, checkpoint=too_few),
-        server(chain, lambda d: d | {"links": "none"}, checkpoint=checkpoint),
+        server(chain, checkpoint=encode(fixed_checkpoint(chain, signers=2))),
+        server(chain, checkpoint=encode(chain.link().checkpoint)),  # names another committee
+        server(chain, checkpoint=b"none"),
     ):
         _, actor = light(chain, tmp_path, one)
         run(actor._ask_all())
@@ -145,12 +149,10 @@ def test_news_of_a_liar_moves_neither_head_nor_trust(chain: ProofChain, tmp_path
 
 
 def test_honest_news_move_head_and_trust_and_are_kept(chain: ProofChain, tmp_path: Path) -> None:
-    certified = encode(certify(chain.headers[-1], LATER, chain.later_committee))
-    honest = server(chain, certificate=certified, checkpoint=encode(chain.link().checkpoint))
-    _, actor = light(chain, tmp_path, honest)
+    checkpoint = fixed_checkpoint(chain)
+    _, actor = light(chain, tmp_path, server(chain, checkpoint=encode(checkpoint)))
     run(actor._ask_all())
     assert actor.refused == 0
     assert actor.head == chain.headers[-1]
-    assert actor.trusted.committee.anchor == chain.later_committee.anchor
-    assert actor.trusted.committee.seats == chain.later_committee.seats
-    assert decode((tmp_path / "links.bin").read_bytes(), tuple[Link, ...], "links") == (chain.link(),)
+    assert (actor.trusted.height, actor.trusted.committee) == (2, chain.committee)
+    assert decode((tmp_path / "link.bin").read_bytes(), Link) == Link(checkpoint, chain.trusted.validators)

@@ -31,6 +31,7 @@ class Actor:
 
     def __init__(self, chain: ProofChain) -> None:
         self.founding = self.trusted = chain.trusted
+        self.link = None
 
 
 @pytest.fixture(scope="session")

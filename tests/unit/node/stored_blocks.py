@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from octra.consensus.batch import batch_id, make_batch
 from octra.consensus.effects import CommitDraft, MaturedBatch
 from octra.consensus.epoch import EpochRecord
+from octra.consensus.ledger.delta import admit_delta
 from octra.consensus.ledger.outcome import LedgerCommit
 from octra.consensus.ledger.params import LedgerParams
 from octra.crypto.hash import H
-from octra.node.applying import CertainDelta, admit_delta
+from octra.node.applying import CertainDelta
 from octra.node.deltas import MARK_KEY
 from octra.node.executing import BlockExecutor, StoredBlock
 from octra.node.parts import Stores
