@@ -160,8 +160,10 @@ def prove_transaction(source: Source, view: StoredView, tx_id: bytes) -> Inclusi
     receipts = [signed_part(receipt) for receipt in view.receipts(found.height)]
     index = found.receipt.index
     block, earlier = _proven_block(source, view, found.height), None
-    if block.certificate is None and block.checkpoint is None:
-        block, earlier = _in_later_block(source, view, found.height)
+    if block.certificate is None and (
+        block.checkpoint is None or _proven_block(source, view, None).height > found.height
+    ):
+        block, earlier = _in_later_block(source, view, found.height)  # who follows the chain believes no old checkpoint
     ids = [receipt.tx for receipt in receipts]
     leaves = [encode(item) for item in (*receipts, *view.settlements(found.height))]
     return InclusionProof(

@@ -160,12 +160,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Wo
     before = settings.current
     with contextlib.ExitStack() as stack:
 
-        def make(validators: int = 4, **plan: Any) -> World:
+        def make(validators: int = 4, *, light: int = 0, **plan: Any) -> World:
             home = tmp_path_factory.mktemp("own")
             (home / "passphrase").write_text(PASSPHRASE + "\n")
-            first = free_ports(2 * validators)
+            nodes = validators + light
+            first = free_ports(2 * nodes)
             planned = founding.Plan(
-                home / "localnet", validators, 0, "TEST", p2p_port=first, http_port=first + validators, **plan
+                home / "localnet", validators, light, "TEST", p2p_port=first, http_port=first + nodes, **plan
             )
             network = stack.enter_context(LocalNetwork.found(planned, FAUCET_SEED, say=lambda _: None))
             for place in network.places:

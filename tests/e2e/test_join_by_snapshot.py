@@ -77,7 +77,7 @@ def set_up(home: Path, server: Path) -> str:
 def test_a_joiner_replays_nothing_and_then_registers(
     found: Callable[..., Any], rpc: Callable[..., Any], refused: type[Exception], tmp_path: Path
 ) -> None:
-    world = found(4, epoch_ms=EPOCH_MS, network_key=False, drawn=True, transport=PlaceKind.TLS)
+    world = found(4, light=1, epoch_ms=EPOCH_MS, network_key=False, drawn=True, transport=PlaceKind.TLS)
     server = world.network.place("node0").directory
     seat, alice = world.network.place("node1").http, world.person("alice")
     until(lambda: Shelf(server).heights())
@@ -102,6 +102,10 @@ def test_a_joiner_replays_nothing_and_then_registers(
         assert height > origin
         roots = {rpc(at, "octra_getBlock", height - 1)["state_root"] for at in (http, seat)}
         assert len(roots) == 1
+
+        light = world.network.place("light0").http  # has followed the committees meanwhile
+        assert until(lambda: rpc(light, "octra_lightStatus")["checkpoint_height"] >= origin)
+        assert rpc(light, "octra_lightAccount", alice)["exists"]
 
     file, other = tmp_path / "state.snapshot", tmp_path / "other"
     exported = octra(server, "snapshot", "export", str(file))

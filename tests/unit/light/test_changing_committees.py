@@ -24,7 +24,7 @@ from octra.node.chain import genesis_record
 from octra.node.light import LightActor, LightNode, ProofRefused
 from octra.node.p2p.messages import LatestAnswer, LinkList, LinksRequest, SnapshotMessage, SyncMessage
 from octra.primitives import NodeId, address_of, print_address
-from octra.storage.blocks import BlockStore
+from octra.storage.blocks import BlockStore, CertificateKind
 from octra.storage.kv import Batch
 from octra.storage.memory import MemoryKeyValue
 
@@ -233,3 +233,14 @@ def test_the_checkpoint_that_is_trusted_proves_its_block_though_an_older_set_sig
     other = sign_body(chain.body(epoch=1), FOUNDERS, 3)
     with pytest.raises(ProofRefused, match=r"bitmap|signers|aggregate"):
         light.node.check_account(address, proof | {"checkpoint": b64(other)})
+
+
+def test_a_transaction_below_an_old_checkpoint_is_proven_by_the_newest_certificate() -> None:
+    chain = ProofChain().grown()
+    rows = Batch()
+    checkpoint = encode(sign_body(chain.body(), FOUNDERS, 3))
+    chain.blocks.put_certificate(rows, CertificateKind.CHECKPOINT, 0, 2, checkpoint)
+    chain.rows.write(rows, durable=True)
+    found = chain.document("transaction", chain.ids[6].hex())
+    assert (found["height"], found["checkpoint"], found["certificate"]) == (2, None, b64(chain.certificate(3)))
+    assert found["earlier"] is not None
