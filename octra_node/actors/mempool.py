@@ -38,6 +38,7 @@ from octra.primitives import NodeId
 from octra.storage.kv import Batch
 
 BATCH_MS = 40  # a transaction waits for company
+WAITING_MS = 1_000  # between looks at who still waits for a batch; a vertex that names the last one wakes us before
 BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
 FETCH_MS = 2_000
 OWN_OPEN_MAX = 16  # own batches without a block; then transactions, and who sent them, wait: batches grow under load
@@ -80,7 +81,7 @@ class MempoolActor:
         self.pool = parts.board.pool
         self._own: dict[bytes, _OwnBatch] = {}
         self._unreferenced: set[bytes] = set()  # own batches that no vertex of ours names yet
-        self._waiting: list[tuple[Submit, bytes]] = []  # answered once their transaction lies in a stored batch
+        self._waiting: dict[bytes, list[Submit]] = {}  # by transaction: answered once it lies in a stored batch
         self._asked: set[bytes] = set()
         self._verdicts: OrderedDict[bytes, int | None] = OrderedDict()
         self._sequence = 0
@@ -185,7 +186,7 @@ class MempoolActor:
         if self._seating.author is None or self._is_kept(tx_id):
             message.reply(tx_id)
         else:
-            self._waiting.append((message, tx_id))
+            self._waiting.setdefault(tx_id, []).append(message)
             self._schedule()
 
     def _is_kept(self, tx_id: bytes) -> bool:
@@ -213,9 +214,7 @@ class MempoolActor:
             return
         while taken := self.pool.take(limits.BATCH_TX_MAX, BATCH_ITEM_BYTES):
             self._forward([one.item for one in taken])
-        for message, tx_id in self._waiting:
-            message.reply(tx_id)
-        self._waiting = []
+        self._reply(tuple(self._waiting))
 
     def _readmit(self, batch: bytes) -> None:
         """Transactions of a batch whose committee is gone come back to the pool, as far as no block has them."""
@@ -242,10 +241,11 @@ class MempoolActor:
 
     # --- own batches ---
 
-    def _schedule(self) -> None:
-        if self._tick_ms is None:
-            self._tick_ms = self._context.clock.monotonic_ms() + BATCH_MS
-            self._context.timer(self._tick_ms, BatchTick())
+    def _schedule(self, within_ms: int | None = None) -> None:
+        due_ms = self._context.clock.monotonic_ms() + (BATCH_MS if within_ms is None else within_ms)
+        if self._tick_ms is None or due_ms < self._tick_ms:
+            self._tick_ms = due_ms
+            self._context.timer(due_ms, BatchTick())
 
     def _may_make_batch(self) -> bool:
         """One batch for each own vertex: every batch costs all seats the same, whatever is in it."""
@@ -269,11 +269,23 @@ class MempoolActor:
             self._store(id, data)
             self._router.broadcast(Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.BATCH, data)
             self._ordering.tell(OwnBatchReady(id, len(taken), len(data)))
-        waiting, self._waiting = self._waiting, []
-        for message, tx_id in waiting:
-            if self._is_known(tx_id):
-                self._answer(message, tx_id)
-            else:
+            self._reply(self._own[id].ids)
+        self._answer_departed()
+        if self._waiting:
+            self._schedule(WAITING_MS)
+
+    def _reply(self, tx_ids: Sequence[bytes]) -> None:
+        for tx_id in tx_ids:
+            for message in self._waiting.pop(tx_id, ()):
+                message.reply(tx_id)
+
+    def _answer_departed(self) -> None:
+        """Who waits for a batch, though the pool has his transaction no more, hears what became of it."""
+        for tx_id in [tx_id for tx_id in self._waiting if self.pool.get(tx_id) is None]:
+            if self._is_kept(tx_id):
+                self._reply([tx_id])
+                continue
+            for message in self._waiting.pop(tx_id):
                 message.refuse(RefusalCode.NOT_FOUND, "another one took its place before it was in a batch")
 
     def _committed(self, message: Committed) -> None:
