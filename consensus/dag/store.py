@@ -80,6 +80,7 @@ class Store:
         self.highest_round = 0
         self.waiting: dict[bytes, Vertex] = {}
         self._waiters: dict[bytes, list[bytes]] = {}  # missing id -> vertices that link to it
+        self._lacks: dict[bytes, set[bytes]] = {}  # waiting id -> its missing ids
         self._waiting_at: dict[tuple[int, int], int] = {}  # (round, author) -> how many wait
 
     def __contains__(self, id: bytes) -> bool:
@@ -142,7 +143,7 @@ class Store:
                 self._wait(candidate, missing)
                 continue
             inserted.append(self._insert(candidate))
-            queue += [self.waiting[id] for id in self._waiters.pop(candidate.id, ()) if id in self.waiting]
+            queue += self._freed_by(candidate.id)
         return inserted
 
     def raise_floor(self, floor: int) -> list[Vertex]:
@@ -157,14 +158,16 @@ class Store:
         self.floor = floor
         for vertex in [vertex for vertex in self.waiting.values() if vertex.round <= floor]:
             self._stop_waiting(vertex)
-        self._waiters = {}
         ready = []
         for vertex in self.waiting.values():
+            if vertex.round - limits.WEAK_ROUNDS > floor:
+                continue  # all its links are above the floor, as they were
             missing = self.missing(vertex)
-            for link in missing:
-                self._waiters.setdefault(link.id, []).append(vertex.id)
+            self._wait_for(vertex, missing)
             if not missing:
                 ready.append(vertex)
+        wanted = {id for lacks in self._lacks.values() for id in lacks}
+        self._waiters = {id: waiters for id, waiters in self._waiters.items() if id in wanted}
         return ready
 
     def cone(self, top: Entry, above: int, skip: dict[bytes, bool]) -> list[Entry]:
@@ -201,14 +204,30 @@ class Store:
             self.waiting[vertex.id] = vertex
             here = (vertex.round, vertex.author)
             self._waiting_at[here] = self._waiting_at.get(here, 0) + 1
+        self._wait_for(vertex, missing)
+
+    def _wait_for(self, vertex: Vertex, missing: list[Link]) -> None:
+        self._lacks[vertex.id] = {link.id for link in missing}
         for link in missing:
             waiters = self._waiters.setdefault(link.id, [])
             if vertex.id not in waiters:
                 waiters.append(vertex.id)
 
+    def _freed_by(self, id: bytes) -> list[Vertex]:
+        """Waiting vertices for which `id` was the last that they lacked."""
+        freed = []
+        for waiter in self._waiters.pop(id, ()):
+            lacks = self._lacks.get(waiter)
+            if lacks is not None:
+                lacks.discard(id)
+                if not lacks:
+                    freed.append(self.waiting[waiter])
+        return freed
+
     def _stop_waiting(self, vertex: Vertex) -> None:
         if self.waiting.pop(vertex.id, None) is None:
             return
+        del self._lacks[vertex.id]
         here = (vertex.round, vertex.author)
         self._waiting_at[here] -= 1
         if not self._waiting_at[here]:
