@@ -6,6 +6,7 @@ so that a commit's rows travel together with its state.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,6 +21,7 @@ from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
 
 RANGE_VERTICES_MAX: Final = 512  # one answer to a peer that catches up
 RANGE_BYTES_MAX: Final = 1 << 20
+RECENT_BATCH_BYTES: Final = 8 << 20  # of batches that are checked and executed soon after they were stored
 
 _U32_MAX, _U64_MAX = 2**32 - 1, 2**64 - 1
 
@@ -213,6 +215,17 @@ class BlockStore(BlockReader):
     def __init__(self, store: KeyValue) -> None:
         super().__init__(store)
         self._store = store
+        self._recent: dict[bytes, bytes] = {}  # batches put lately, written or not
+        self._recent_size = 0
+        self._changing = threading.Lock()
+
+    def batch(self, batch_id: bytes) -> bytes | None:
+        """Bytes of a batch, also of one whose rows wait to be written."""
+        return self._recent.get(batch_id) or super().batch(batch_id)
+
+    def has_batch(self, batch_id: bytes) -> bool:
+        """Whether the bytes of a batch are held, without reading them."""
+        return batch_id in self._recent or super().has_batch(batch_id)
 
     def put_vertex(self, batch: Batch, place: VertexPlace, data: bytes) -> None:
         """Store a vertex; twins of one (author, round) keep separate rows."""
@@ -223,6 +236,12 @@ class BlockStore(BlockReader):
         """Store the bytes of a batch."""
         batch.put(Family.BATCH, u32(epoch) + batch_id, data)
         batch.put(Family.BATCH_ID, batch_id, u32(epoch))
+        with self._changing:
+            if batch_id not in self._recent:
+                self._recent[batch_id] = data
+                self._recent_size += len(data)
+            while self._recent_size > RECENT_BATCH_BYTES:
+                self._forget(next(iter(self._recent)))
 
     def put_commit(self, batch: Batch, height: int, commit: CommitRow) -> None:
         """Store what a height consists of."""
@@ -250,6 +269,8 @@ class BlockStore(BlockReader):
             rows = list(self._keys(family, epoch, left))
             for key in rows:
                 batch.delete(index, key[-32:])
+                with self._changing:
+                    self._forget(key[-32:])
             if rows:
                 batch.delete_range(family, rows[0], _after_key(rows[-1]))
             left -= len(rows)
@@ -257,6 +278,9 @@ class BlockStore(BlockReader):
                 break
         self._store.write(batch, durable=False)
         return left > 0
+
+    def _forget(self, batch_id: bytes) -> None:
+        self._recent_size -= len(self._recent.pop(batch_id, b""))
 
     def _keys(self, family: Family, epoch: int, limit: int) -> Iterator[bytes]:
         for key, _ in self._store.scan(family, u32(epoch), _epoch_end(epoch), limit=limit):

@@ -266,7 +266,7 @@ class MempoolActor:
             id = batch_id(data)
             self._own[id] = _OwnBatch(tuple(one.id for one in taken))
             self._unreferenced.add(id)
-            self._store(id, data)
+            self._stores.kv.write(self._rows(id, data), durable=False)  # before anybody hears of it
             self._router.broadcast(Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.BATCH, data)
             self._ordering.tell(OwnBatchReady(id, len(taken), len(data)))
             self._reply(self._own[id].ids)
@@ -337,13 +337,13 @@ class MempoolActor:
             return  # of an epoch that is over, or not here yet: then it is fetched once a vertex refers to it
         batch = admit_batch(data, self._seating.committee)
         if not self._stores.blocks.has_batch(id):
-            self._store(id, data)
+            self._stores.writes.submit(self._rows(id, data), durable=False)  # before the vertex that vouches for it
         self._told_stored(id, batch.author, len(split_transactions(batch)), len(data))
 
-    def _store(self, id: bytes, data: bytes) -> None:
+    def _rows(self, id: bytes, data: bytes) -> Batch:
         rows = Batch()
         self._stores.blocks.put_batch(rows, self._seating.epoch, id, data)
-        self._stores.kv.write(rows, durable=False)
+        return rows
 
     def _told_stored(self, id: bytes, author: int, count: int, size: int) -> None:
         self._ordering.tell(BatchStored(id, author, count, size))

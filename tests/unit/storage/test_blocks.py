@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from octra.storage import blocks as blocks_module
 from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxPlace, TxStatus, VertexPlace
 from octra.storage.kv import Batch, Family, KeyValue
 
@@ -74,6 +77,20 @@ def test_an_epoch_is_dropped_in_steps_and_others_stay(store: KeyValue) -> None:
     assert not blocks.has_batch(identifier(0))
     assert len(list(blocks.batches(1))) == 5
     assert len(list(store.scan(Family.VERTEX_ID, b"", None, limit=1_000))) == 160
+
+
+def test_a_batch_is_readable_before_its_rows_are_written_and_memory_is_bounded(
+    store: KeyValue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks_module, "RECENT_BATCH_BYTES", 25)
+    blocks, rows = BlockStore(store), Batch()
+    for number in range(3):
+        blocks.put_batch(rows, 0, identifier(number), bytes([number]) * 10)
+        blocks.put_batch(rows, 0, identifier(number), bytes([number]) * 10)
+    assert [blocks.has_batch(identifier(number)) for number in range(3)] == [False, True, True]
+    assert blocks.batch(identifier(2)) == b"\x02" * 10
+    store.write(rows, durable=False)
+    assert [blocks.batch(identifier(number)) for number in range(3)] == [bytes([n]) * 10 for n in range(3)]
 
 
 def test_a_transaction_is_found_by_id_by_account_and_in_its_batch(store: KeyValue) -> None:
