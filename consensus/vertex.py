@@ -168,9 +168,9 @@ def decode_vertex(frame: bytes) -> Vertex:
     return Vertex(vertex_id(sealed.header), header, body, sealed.header, sealed.body, sealed.signature)
 
 
-def admit_vertex(frame: bytes, committee: Committee) -> Vertex:
-    """The whole border: bytes, rules, signature. Raises `Malformed` or `InvalidVertex`."""
-    vertex = decode_vertex(frame)
+def admit_vertex(frame: bytes | Vertex, committee: Committee) -> Vertex:
+    """The whole border: bytes, if they are not decoded yet, rules, signature. Raises `Malformed` or `InvalidVertex`."""
+    vertex = decode_vertex(frame) if isinstance(frame, bytes) else frame
     check_vertex(vertex, committee)
     check_signature(vertex, committee)
     return vertex

@@ -43,18 +43,11 @@ BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offs
 FETCH_MS = 2_000
 OWN_OPEN_MAX = 16  # own batches without a block; then transactions, and who sent them, wait: batches grow under load
 SEEN_MAX = 4_096
-FORWARD_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class BatchTick:
     """Look whether a batch is due."""
-
-
-@dataclass(slots=True)
-class _OwnBatch:
-    ids: tuple[bytes, ...]
-    round_trips: int = 0
 
 
 Message = (
@@ -79,7 +72,7 @@ class MempoolActor:
         self._facts, self._stores, self._router = parts.facts, parts.stores, parts.router
         self._seating = parts.seating
         self.pool = parts.board.pool
-        self._own: dict[bytes, _OwnBatch] = {}
+        self._own: dict[bytes, tuple[bytes, ...]] = {}  # own batches without a block: their transactions
         self._unreferenced: set[bytes] = set()  # own batches that no vertex of ours names yet
         self._waiting: dict[bytes, list[Submit]] = {}  # by transaction: answered once it lies in a stored batch
         self._asked: set[bytes] = set()
@@ -105,7 +98,7 @@ class MempoolActor:
             ids = tuple(decode_item(item).id for item in items)
             if all(self._stores.blocks.transaction_place(tx_id) is not None for tx_id in ids):
                 continue
-            self._own[id] = _OwnBatch(ids)
+            self._own[id] = ids
             await self._ordering.tell_all([OwnBatchReady(id, len(items), len(data))])
         self._schedule()
         if self._own:
@@ -203,7 +196,7 @@ class MempoolActor:
     def _seats_changed(self) -> None:
         """Another committee orders: what the last one has not executed waits for this one."""
         for id, own in self._own.items():
-            self.pool.put_back(own.ids)
+            self.pool.put_back(own)
             self._readmit(id)
         self._own.clear()
         self._unreferenced.clear()
@@ -264,12 +257,12 @@ class MempoolActor:
             self._sequence += 1
             data = make_batch(self._seating.committee.anchor, seat, self._sequence, [one.item for one in taken])
             id = batch_id(data)
-            self._own[id] = _OwnBatch(tuple(one.id for one in taken))
+            self._own[id] = tuple(one.id for one in taken)
             self._unreferenced.add(id)
             self._stores.kv.write(self._rows(id, data), durable=False)  # before anybody hears of it
             self._router.broadcast(Lane.DATA, ActorCode.MEMPOOL, MempoolMessage.BATCH, data)
             self._ordering.tell(OwnBatchReady(id, len(taken), len(data)))
-            self._reply(self._own[id].ids)
+            self._reply(self._own[id])
         self._answer_departed()
         if self._waiting:
             self._schedule(WAITING_MS)
@@ -298,10 +291,10 @@ class MempoolActor:
         if len(self.pool):
             self._schedule()
 
-    def _close(self, own: _OwnBatch, message: Committed) -> None:
+    def _close(self, own: Sequence[bytes], message: Committed) -> None:
         """An own batch is executed: what it held and the block skipped leaves the pool with its reason."""
         skipped = dict(message.skipped)
-        for tx_id in own.ids:
+        for tx_id in own:
             if tx_id in skipped:
                 code, reason = skipped[tx_id]
                 self.pool.depart(tx_id, code, reason, self._context.clock.wall_ms(), dropped=False)

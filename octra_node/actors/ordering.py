@@ -15,7 +15,7 @@ from octra.consensus.dag import core
 from octra.consensus.errors import FutureEpoch, SnapshotUnusable
 from octra.consensus.evidence import encode_evidence
 from octra.consensus.ledger import epochs
-from octra.consensus.vertex import Vertex, check_signature, check_vertex, decode_vertex, encode_vertex, seal_vertex
+from octra.consensus.vertex import Vertex, admit_vertex, decode_vertex, encode_vertex, seal_vertex
 from octra.crypto.hash import H
 from octra.errors import Corrupt, Unavailable
 from octra.node.actors.messages import (
@@ -40,7 +40,7 @@ from octra.storage.kv import Batch, Family
 from octra.storage.sign_log import SignKind, may_sign
 
 TICK_MS, TICK_SEAT_MS = 20, 3  # how often the core looks at the clock: max(20, 3 n) ms, a small part of its paces
-UNWRITTEN_MAX = 24  # vertices in memory only; at the latest the next own vertex takes them to the disk
+UNWRITTEN_MAX = 24  # vertices in memory only; the next own vertex, or block, takes them to the disk
 HELD_MAX = 1_024  # vertices of an epoch that we have not reached
 SNAPSHOT_KEY = b"ordering"
 VERTICES_ASKED_MAX = 128  # ids in one request that are answered
@@ -167,9 +167,7 @@ class OrderingActor:
             return
         if vertex.round <= self._state.floor or self._state.holds(vertex.id):
             return  # too old to matter; or known, and judged when it came first
-        check_vertex(vertex, self._seating.committee)
-        check_signature(vertex, self._seating.committee)
-        floor = self._state.floor
+        vertex, floor = admit_vertex(vertex, self._seating.committee), self._state.floor
         orders = self._step(events.VertexReceived(vertex, peer))
         # What the core does not take is not stored: a seat that makes twins without end fills no disk. One vertex may
         # complete so much that the floor passes it at once: then it is in the order.
