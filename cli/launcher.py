@@ -4,8 +4,9 @@
     stdout    {"started": PID}                    the answer
               {"ended": PID, "code": CODE}        whenever a node ends; as `subprocess` has it, -9 is SIGKILL
 
-Used by `octra.node.localnet`, which waits for the nodes and stops them. Nodes are told to stop when this process ends,
-and it ends when its stdin does. It runs no thread and opens nothing before it forks, so a node inherits memory only.
+Used by `octra.node.localnet`, which waits for the nodes and stops them. When stdin ends, this process stops the nodes
+that still run, and ends after the last of them; should it be killed, the kernel tells them to stop. It runs no thread
+and opens nothing before it forks, so a node inherits memory only.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import gc
 import importlib
 import json
 import os
+import select
 import selectors
 import signal
 import sys
+import time
 
 from octra.cli.app import run
 from octra.errors import Corrupt, InvalidInput, Unavailable
@@ -27,6 +30,7 @@ from octra.hfhe.backend import choose
 PRELOADED = ("octra.cli.node", "octra.node.daemon", "octra.node.light")
 PRELOADED_FOR = {"libp2p": ("octra.node.p2p.libp2p",), "tls": ()}
 NAME_SIZE = 15  # of a process, as the kernel keeps it
+END_WAIT_S = 15.0  # for nodes that were told to stop, before they are killed
 
 
 def main(arguments: list[str]) -> int:
@@ -42,6 +46,7 @@ def main(arguments: list[str]) -> int:
     nodes = _Nodes()
     while nodes.serve():
         pass
+    nodes.end()
     return 0
 
 
@@ -66,6 +71,18 @@ class _Nodes:
             for line in lines:
                 self._start(**json.loads(line))
         return True
+
+    def end(self) -> None:
+        """Stop every node that still runs, and wait for the last."""
+        self._selector.unregister(sys.stdin.fileno())
+        running = {key.data: key.fd for key in self._selector.get_map().values()}
+        for pid in running:
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + END_WAIT_S
+        for pid, descriptor in running.items():
+            if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def _start(self, *, home: str, log: str) -> None:
         parent = os.getpid()

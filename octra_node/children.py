@@ -17,7 +17,7 @@ from typing import IO
 from octra.errors import Unavailable
 
 START_WAIT_S = 120.0  # for the imports of a first start on a busy machine
-END_WAIT_S = 5.0
+END_WAIT_S = 25.0  # the launcher gives its nodes 15 s to stop
 
 
 class NodeFailed(Unavailable):
@@ -111,7 +111,7 @@ class Launcher:
             self.nodes.clear()
 
     def close(self) -> None:
-        """End it; nodes that still run are told to stop."""
+        """End it, after the nodes that still run: none outlives this call."""
         _pipe(self.process.stdin).close()
         try:
             self.process.wait(END_WAIT_S)

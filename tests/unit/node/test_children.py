@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,19 @@ def test_a_node_that_cannot_start_ends_with_its_exit_code_and_says_why_in_its_lo
     finally:
         launcher.close()
     assert launcher.process.returncode == 0
+
+
+def test_nodes_that_nobody_has_heard_of_yet_do_not_outlive_their_launcher(tmp_path: Path) -> None:
+    launcher = Launcher.open(tmp_path, "tls", tmp_path / "launcher.log")
+    os.mkfifo(log := tmp_path / "unread")  # a node that opens it for writing waits
+    orders = [{"home": str(tmp_path / f"node{i}"), "log": str(log)} for i in range(8)]
+    assert launcher.process.stdin is not None
+    launcher.process.stdin.write("".join(json.dumps(order) + "\n" for order in orders).encode())
+    launcher.close()
+    assert launcher.nodes == {}
+    for commandline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            assert str(tmp_path).encode() not in commandline.read_bytes()
 
 
 def test_a_launcher_that_cannot_run_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
