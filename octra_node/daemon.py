@@ -47,7 +47,7 @@ from octra.node.p2p.tls import TlsCarrier
 from octra.node.parts import Facts, Parts, Stores
 from octra.node.seating import Seating
 from octra.node.serving import serving
-from octra.node.starting import Start, bring_state
+from octra.node.starting import Start, bring_state, trust_of_light
 from octra.node.trouble import SlowStore, Trouble
 from octra.primitives import NodeId
 from octra.storage import space
@@ -97,7 +97,7 @@ async def _run(directory: Path, settings: config.Config, genesis: Genesis, keys:
     if settings.node.role is config.Role.LIGHT:
         from octra.node.light import run_light
 
-        await run_light(facts, stop)
+        await run_light(facts, trust_of_light(facts, start), stop)
     else:
         await bring_state(facts, start, stop)
         if not stop.is_set():

@@ -17,7 +17,7 @@ import structlog
 
 from octra.codec import decode, encode
 from octra.consensus.genesis import Genesis
-from octra.consensus.light import Link, Trusted
+from octra.consensus.light import Link
 from octra.consensus.snapshot import (
     CheckpointRefused,
     InvalidSnapshot,
@@ -27,12 +27,10 @@ from octra.consensus.snapshot import (
     check_age,
     check_chunk,
     follow_to,
-    trust_in,
 )
 from octra.errors import InvalidInput, Unavailable
 from octra.node.actors.ref import Refused
-from octra.node.chain import committee_of, registered_of
-from octra.node.following import fetch_links
+from octra.node.following import Trust, fetch_links
 from octra.node.installing import install
 from octra.node.p2p.messages import ChunkRequest, LinksRequest, SnapshotMessage
 from octra.node.snapshots import read_file, unwrap
@@ -61,25 +59,6 @@ class Network(Protocol):
         ...
 
     def blame(self, peer: NodeId, error: InvalidInput) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Where links may begin: at the founders, or at one checkpoint of which the operator knows the id."""
-
-    founding: Trusted
-    checkpoint: bytes | None = None
-
-    @classmethod
-    def of(cls, genesis: Genesis, checkpoint: bytes | None = None) -> Trust:
-        """Trust in a genesis, and perhaps in a checkpoint of its chain."""
-        return cls(Trusted(genesis.chain_id, committee_of(genesis), registered_of(genesis)), checkpoint)
-
-    def start(self, link: Link) -> Trusted:
-        """Trust in the link of the known checkpoint; raises `CheckpointRefused` for any other."""
-        if link.checkpoint.id != self.checkpoint:
-            raise CheckpointRefused("not the checkpoint that is trusted")
-        return trust_in(link, self.founding.chain_id)
 
 
 @dataclass(slots=True)

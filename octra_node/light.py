@@ -1,8 +1,9 @@
 """The light node: holds no state. It follows certificates and checkpoints, and believes only what it can verify.
 
 It asks linked full nodes, checks every answer, and says what it checked. What fails is refused with the reason, and
-another peer is asked. Trust begins at the genesis; where committees are drawn it moves along links, epoch by epoch, and
-never back: what a past committee signs is refused, since its members may have sold their keys.
+another peer is asked. Trust begins at the genesis, or at a checkpoint that the operator names; where committees are
+drawn it moves along links, epoch by epoch, and never back: what a past committee signs is refused, since its members
+may have sold their keys.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from octra import __version__
@@ -44,9 +46,8 @@ from octra.errors import InvalidInput, Unavailable
 from octra.node import logs, proof_file
 from octra.node.actors.ref import ActorCode, Context
 from octra.node.actors.supervisor import Supervisor
-from octra.node.chain import registered_of
 from octra.node.clock import LoopClock
-from octra.node.following import fetch_links
+from octra.node.following import Trust, fetch_links
 from octra.node.gate import Gate
 from octra.node.p2p.address import print_node_id
 from octra.node.p2p.messages import LatestAnswer, LinksRequest, ProofRequest, SnapshotMessage, SyncMessage
@@ -64,7 +65,7 @@ T = TypeVar("T")
 
 POLL_MS = 1_000
 ASK_MS = 5_000
-LINK_FILE = "link.bin"  # the newest one that was followed
+TRUST_FILE = "trust.bin"  # how far trust has moved
 
 
 class ProofRefused(InvalidInput):
@@ -109,13 +110,20 @@ class _Poll:
     """Ask for news."""
 
 
+class _Kept(Struct, frozen=True, array_like=True):
+    """What lies on disk. Another checkpoint that the operator names later comes before it."""
+
+    begun: bytes  # the id of the checkpoint that trust began at; empty: at the genesis
+    link: Link  # the newest one that was followed
+
+
 class LightActor:
     """Follows the chain's head: verifies what peers say is newest, and moves trust along checkpoints."""
 
-    def __init__(self, facts: Facts, router: Router) -> None:
-        self._facts, self._router = facts, router
-        self.founding = Trusted(facts.genesis.chain_id, facts.committee, registered_of(facts.genesis))
-        self.trusted = self.founding
+    def __init__(self, facts: Facts, router: Router, trust: Trust) -> None:
+        self._facts, self._router, self._trust = facts, router, trust
+        self.founding = self.trusted = trust.founding
+        self.looking = trust.checkpoint is not None  # for the checkpoint to begin at: nothing else is believed
         self.link: Link | None = None  # that led to what is trusted
         self.head: BlockHeader | None = None
         self.refused = 0
@@ -125,9 +133,12 @@ class LightActor:
         """Go on from the newest checkpoint that was followed before."""
         self._context = context
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            link = decode((self._facts.directory / LINK_FILE).read_bytes(), Link, "link")
-            drawn = self._facts.genesis.drawn  # then the sets that lead to it are not kept: our own disk vouches for it
-            self._move(link, trust_in(link, self.founding.chain_id) if drawn else follow_all(self.founding, (link,)))
+            kept = decode((self._facts.directory / TRUST_FILE).read_bytes(), _Kept, "trust")
+            if not self.looking or kept.begun == self._trust.checkpoint:
+                drawn = self._facts.genesis.drawn  # then the sets that lead to it are not kept: our disk vouches for it
+                trusted = trust_in(kept.link, self.founding.chain_id) if drawn else None
+                self._move(kept.link, trusted or follow_all(self.founding, (kept.link,)))
+                self.looking = False
         self._poll()
 
     async def stop(self, deadline_ms: int) -> None:
@@ -154,6 +165,8 @@ class LightActor:
 
     async def _take(self, peer: NodeId) -> None:
         """What one peer says is newest: first trust, then the head. Raises `Unavailable`; `InvalidInput` for a lie."""
+        if self.looking:
+            await self._begin(peer)
         body = await self._router.ask(peer, ActorCode.SYNC, SyncMessage.LATEST, b"", timeout_ms=ASK_MS)
         answer = decode(body, LatestAnswer)
         if answer.checkpoint:
@@ -164,6 +177,18 @@ class LightActor:
         if self.head is None or header.height > self.head.height:
             verify_block(header, certificate, self.trusted)
             self.head = header
+
+    async def _begin(self, peer: NodeId) -> None:
+        """Take the checkpoint that the operator names; raises as `_take`."""
+        assert self._trust.checkpoint is not None
+        where = peer, ActorCode.STORAGE, SnapshotMessage.LINK
+        body = await self._router.ask(*where, self._trust.checkpoint, timeout_ms=ASK_MS, lane=Lane.BULK)
+        link = decode(body, Link)
+        trusted = self._trust.start(link)
+        if self.looking:  # no other peer was faster
+            self._move(link, trusted)
+            self.looking = False
+            self._keep(link)
 
     async def _follow(self, peer: NodeId, checkpoint: Checkpoint) -> None:
         """Move trust to a checkpoint that is ahead; where committees are drawn, along links that its peer holds."""
@@ -188,8 +213,12 @@ class LightActor:
         if trusted.height <= self.trusted.height:
             return  # another peer was faster
         self._move(links[-1], trusted)
-        _replace(self._facts.directory / LINK_FILE, encode(links[-1]))
-        self._context.log.info("checkpoint followed", epoch=trusted.epoch, height=trusted.height)
+        self._keep(links[-1])
+
+    def _keep(self, link: Link) -> None:
+        kept = _Kept(self._trust.checkpoint or b"", link)
+        _replace(self._facts.directory / TRUST_FILE, encode(kept))
+        self._context.log.info("checkpoint followed", epoch=self.trusted.epoch, height=self.trusted.height)
 
     def _move(self, link: Link, trusted: Trusted) -> None:
         self.link, self.trusted = link, trusted
@@ -214,6 +243,9 @@ class LightNode:
     def status(self) -> StatusFacts:
         """Ready once a certified block was verified."""
         ready = self._actor.head is not None
+        missing = "no certified block verified yet"
+        if self._actor.looking:
+            missing = "no peer has shown the checkpoint to begin at"
         return StatusFacts(
             node_id=print_node_id(self._facts.keys.node_id),
             role=self._facts.config.node.role.value,
@@ -224,7 +256,7 @@ class LightNode:
             round=0,
             lag=0,
             ready=ready,
-            reasons=() if ready else ("no certified block verified yet",),
+            reasons=() if ready else (missing,),
             warnings=("light node: holds no state, verifies what others prove",),
         )
 
@@ -367,7 +399,7 @@ def _signers(block: BlockProof) -> int:
     return int.from_bytes(block.checkpoint.signers, "little").bit_count()
 
 
-async def run_light(facts: Facts, stop: asyncio.Event) -> None:
+async def run_light(facts: Facts, trust: Trust, stop: asyncio.Event) -> None:
     """Run a light node until told to stop."""
     from octra.node.daemon import identity_of, network, running, until_stopped
     from octra.node.serving import serving
@@ -378,7 +410,7 @@ async def run_light(facts: Facts, stop: asyncio.Event) -> None:
     supervisor = Supervisor(clock, log, blame=gate.blame)
     identity = identity_of(facts)
     async with network(facts, identity, supervisor, gate) as router:
-        actor = LightActor(facts, router)
+        actor = LightActor(facts, router, trust)
         supervisor.add(ActorCode.SYNC, lambda: actor)
         peers = supervisor.add(ActorCode.PEERS, lambda: PeersActor(identity, router, facts.config.p2p.bootstrap))
         router.set_members(frozenset(facts.committee.seats))

@@ -1,4 +1,4 @@
-"""What a full node does before it runs: if its directory is empty, it may take its state from a snapshot."""
+"""Where a node begins: what its operator trusts, and, if a full node's directory is empty, a state from a snapshot."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from octra.node import logs
 from octra.node.actors.ref import ActorCode
 from octra.node.actors.supervisor import Supervisor
 from octra.node.clock import LoopClock
-from octra.node.config import InvalidConfig, Join, Role
+from octra.node.config import InvalidConfig, Join
 from octra.node.facts import Facts
+from octra.node.following import Trust
 from octra.node.gate import Gate
 from octra.node.installing import DATABASE
-from octra.node.joining import Joiner, Trust, install_file
+from octra.node.joining import Joiner, install_file
 from octra.node.light import full_nodes
 from octra.node.p2p.messages import SnapshotMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
@@ -77,6 +78,16 @@ def parse_checkpoint(text: str) -> bytes | None:
         raise InvalidConfig(f"checkpoint: {text} holds neither an id nor a link") from error
 
 
+def trust_of_light(facts: Facts, start: Start) -> Trust:
+    """Where a light node's trust begins; raises `InvalidConfig` for what it cannot begin with."""
+    checkpoint = parse_checkpoint(start.checkpoint or facts.config.snapshots.checkpoint)
+    if start.snapshot is not None:
+        raise InvalidConfig("a light node holds no state: it begins at a checkpoint, not with a snapshot")
+    if checkpoint is not None and not facts.genesis.drawn:
+        raise InvalidConfig("on a chain with a fixed committee a light node needs the genesis only, no checkpoint")
+    return Trust.of(facts.genesis, checkpoint)
+
+
 async def bring_state(facts: Facts, start: Start, stop: asyncio.Event) -> None:
     """Return when the node may open its database: with a snapshot in it, or empty, to replay from genesis."""
     checkpoint = parse_checkpoint(start.checkpoint or facts.config.snapshots.checkpoint)
@@ -99,7 +110,7 @@ async def bring_state(facts: Facts, start: Start, stop: asyncio.Event) -> None:
     founder = any(validator.node_id == facts.keys.node_id for validator in facts.genesis.validators)
     if join is Join.AUTO and (founder or not facts.config.p2p.bootstrap):
         join = Join.REPLAY  # at the beginning founders have nobody to ask
-    if facts.genesis.drawn and empty and join is not Join.REPLAY and facts.config.node.role is not Role.LIGHT:
+    if facts.genesis.drawn and empty and join is not Join.REPLAY:
         space.require(facts.directory)
         await _join(facts, Trust.of(facts.genesis, checkpoint), stop, must=join is Join.SNAPSHOT)
 

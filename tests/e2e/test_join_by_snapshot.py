@@ -63,13 +63,13 @@ def running(home: Path, *words: str) -> Iterator[None]:
             process.wait(60)
 
 
-def set_up(home: Path, server: Path) -> str:
-    """A standard node that knows one address; where it answers."""
+def set_up(home: Path, server: Path, role: str = "standard") -> str:
+    """A node that knows one address; where it answers."""
     first = parse_place(config.load(server).p2p.listen[0])
     bootstrap = config.load(server.parent / "node1").p2p.bootstrap[0]  # that of node0, with its name
     port = free_ports(2)
     listen = str(Place(first.kind, first.host, port))
-    words = ("--role", "standard", "--bootstrap", bootstrap, "--listen", listen, "--http", f"127.0.0.1:{port + 1}")
+    words = ("--role", role, "--bootstrap", bootstrap, "--listen", listen, "--http", f"127.0.0.1:{port + 1}")
     octra(home, "node", "init", "--genesis", str(server), *words)
     return f"127.0.0.1:{port + 1}"
 
@@ -114,6 +114,17 @@ def test_a_joiner_replays_nothing_and_then_registers(
         until(lambda: probe(http, "/readyz") == 200)
         assert rpc(http, "octra_status")["origin"] == f"the snapshot of height {exported['height']}"
         assert rpc(http, "octra_status")["height"] > exported["height"]
+
+    watcher = tmp_path / "watcher"
+    http = set_up(watcher, server, "light")
+    line = [sys.executable, "-m", "octra.cli", "node", "start", "--home", str(watcher), "--snapshot", str(file)]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
+    assert (ended.returncode, "holds no state" in ended.stderr) == (2, True), ended.stderr
+    with running(watcher, "--checkpoint", exported["checkpoint"]):
+        until(lambda: probe(http, "/readyz") == 200)
+        assert rpc(http, "octra_lightStatus")["checkpoint_height"] >= exported["height"]
+        assert rpc(http, "octra_lightAccount", alice)["exists"]
+
     store = open_rocks(home / "db")
     try:
         assert min(height for height, _ in BlockStore(store).commits(0, 10**6)) == origin

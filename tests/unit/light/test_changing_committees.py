@@ -21,6 +21,7 @@ from octra.consensus.light import Link, follow_all
 from octra.node import links
 from octra.node.actors.ref import RefusalCode, Refused
 from octra.node.chain import genesis_record
+from octra.node.following import Trust
 from octra.node.light import LightActor, LightNode, ProofRefused
 from octra.node.p2p.messages import LatestAnswer, LinkList, LinksRequest, SnapshotMessage, SyncMessage
 from octra.primitives import NodeId, address_of, print_address
@@ -70,6 +71,13 @@ class Epochs:
         signing = SETS[epoch]
         return Link(sign_body(body, signing, signers or len(signing)), registered, record)
 
+    def named(self, id: bytes) -> Link:
+        """The link of the checkpoint with this id."""
+        for link in self.links:
+            if link.checkpoint.id == id:
+                return link
+        raise Refused(RefusalCode.NOT_FOUND)
+
     def server(self, epoch: int, *, height: int = 0, told: Link | None = None, given: Sequence[Link] = ()) -> Answer:
         """A full node whose newest checkpoint opened `epoch`; a liar tells or gives what it is told to."""
         header = self.header(height or 10 * epoch + 5, epoch)
@@ -80,6 +88,8 @@ class Epochs:
         def answer(message: IntEnum, body: bytes) -> bytes:
             if message is SyncMessage.LATEST:
                 return encode(latest)
+            if message is SnapshotMessage.LINK:
+                return encode(self.named(body))
             assert message is SnapshotMessage.LINKS
             wanted = decode(body, LinksRequest)
             found = given or links.between(self.blocks, wanted.root, wanted.from_epoch, wanted.to_epoch)
@@ -91,13 +101,13 @@ class Epochs:
 class Light:
     """A light node over a link of functions, and what its log says."""
 
-    def __init__(self, chain: ProofChain, home: Path) -> None:
+    def __init__(self, chain: ProofChain, home: Path, checkpoint: bytes | None = None) -> None:
         self.warnings: list[dict[str, Any]] = []
         self.servers: dict[bytes, Answer] = {}
         genesis = SimpleNamespace(chain_id=chain.genesis.chain_id, validators=chain.genesis.validators, drawn=True)
         facts: Any = SimpleNamespace(genesis=genesis, committee=chain.committee, directory=home)
         router: Any = self
-        self.actor = LightActor(facts, router)
+        self.actor = LightActor(facts, router, Trust(chain.trusted, checkpoint))
         self.node = LightNode(facts, router, self.actor)
         self.anchors: list[bytes] = []
         self.actor.on_move.append(lambda committee: self.anchors.append(committee.anchor))
@@ -150,8 +160,39 @@ def test_who_was_away_goes_on_where_it_was_even_if_its_set_came_and_went(
     again.look(epochs.server(4))
     assert again.actor.trusted.committee.anchor == epochs.committee(4).anchor
     assert len(again.anchors) == 2, "what is on disk, and the last"
-    (tmp_path / "link.bin").write_bytes(b"broken")
+    (tmp_path / "trust.bin").write_bytes(b"broken")
     assert Light(chain, tmp_path).actor.trusted.height == 0
+
+
+def test_trust_can_begin_at_a_checkpoint_that_the_operator_names(
+    epochs: Epochs, chain: ProofChain, tmp_path: Path
+) -> None:
+    id = epochs.links[2].checkpoint.id
+    light = Light(chain, tmp_path, id)
+
+    def without(message: IntEnum, body: bytes) -> bytes:
+        if message is SnapshotMessage.LINK:
+            raise Refused(RefusalCode.NOT_FOUND)
+        return epochs.server(2)(message, body)
+
+    def another(message: IntEnum, body: bytes) -> bytes:
+        return encode(epochs.links[1]) if message is SnapshotMessage.LINK else epochs.server(2)(message, body)
+
+    light.look(without, another)
+    assert (light.actor.trusted.height, light.actor.head) == (0, None), "nothing below it is believed"
+    (warning,) = light.warnings
+    assert "not the checkpoint that is trusted" in warning["reason"]
+    assert light.actor.looking
+    light.look(epochs.server(4))
+    assert light.anchors == [epochs.committee(epoch).anchor for epoch in (3, 4)]
+    assert light.actor.head == epochs.header(45, 4)
+
+    again = Light(chain, tmp_path, id)
+    assert not again.actor.looking, "it is asked for once"
+    assert again.actor.trusted == light.actor.trusted
+    other = Light(chain, tmp_path, epochs.links[3].checkpoint.id)
+    assert other.actor.looking, "what the operator names now comes before what was followed"
+    assert other.actor.trusted.height == 0
 
 
 def test_what_a_past_committee_certifies_is_not_looked_at(epochs: Epochs, light: Light) -> None:

@@ -20,6 +20,7 @@ from octra.consensus.certificate import BlockHeader
 from octra.consensus.checkpoint import Checkpoint, registered_root
 from octra.consensus.light import Link
 from octra.errors import OctraError
+from octra.node.following import Trust
 from octra.node.light import LightActor, LightNode, NobodyAnswers, ProofRefused
 from octra.node.p2p.messages import LatestAnswer, ProofRequest, SyncMessage
 from octra.primitives import address_of, parse_address
@@ -60,7 +61,7 @@ def server(chain: ProofChain, forge: Forge = lambda document: document, **latest
 def light(chain: ProofChain, tmp_path: Path, *servers: Any) -> tuple[LightNode, LightActor]:
     link: Any = FakeLink({bytes([number]) * 32: one for number, one in enumerate(servers)})
     facts: Any = SimpleNamespace(genesis=chain.genesis, committee=chain.committee, directory=tmp_path)
-    actor = LightActor(facts, link)
+    actor = LightActor(facts, link, Trust(chain.trusted))
     actor._context = SimpleNamespace(log=structlog.get_logger())  # type: ignore[assignment]  # all that asking needs
     return LightNode(facts, link, actor), actor
 
@@ -155,4 +156,4 @@ def test_honest_news_move_head_and_trust_and_are_kept(chain: ProofChain, tmp_pat
     assert actor.refused == 0
     assert actor.head == chain.headers[-1]
     assert (actor.trusted.height, actor.trusted.committee) == (2, chain.committee)
-    assert decode((tmp_path / "link.bin").read_bytes(), Link) == Link(checkpoint, chain.trusted.validators)
+    assert (tmp_path / "trust.bin").read_bytes() == encode([b"", Link(checkpoint, chain.trusted.validators)])

@@ -36,8 +36,9 @@ from octra.crypto.hash import H
 from octra.errors import InvalidInput, Unavailable
 from octra.node import joining, logs, starting
 from octra.node.actors.ref import RefusalCode, Refused
+from octra.node.following import Trust
 from octra.node.installing import install, origin_of
-from octra.node.joining import Joiner, NobodyServes, Trust
+from octra.node.joining import Joiner, NobodyServes
 from octra.node.p2p.messages import ChunkRequest, LinkList, LinksRequest, SnapshotMessage
 from octra.node.snapshots import wrap
 from octra.primitives import NodeId
