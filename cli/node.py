@@ -67,7 +67,7 @@ def init(
 
 @app.command()
 def start(
-    checkpoint: str = typer.Option("", help="begin at this checkpoint (its id, or a file with it): with a snapshot above it, if not light"),
+    checkpoint: str = typer.Option("", help="trust begins at this checkpoint: its id, or a file with it"),
     snapshot: Path | None = typer.Option(None, help="start from this file, made by `octra snapshot export`"),
 ) -> Answer:
     """Run the node of --home until it is told to stop (Ctrl-C, SIGTERM)."""
