@@ -1,7 +1,7 @@
 """Bytes between the asyncio thread of the actors and the trio thread of libp2p, in few and large hand-overs.
 
 Each direction has one queue; the other thread is woken only when the queue was empty. A wake-up costs tens of
-microseconds and a libp2p write a quarter of a millisecond, so both are shared by everything that waits.
+microseconds and a libp2p write a quarter of a millisecond, so both are shared by everything that waits, on all lanes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from octra.node.p2p.carrier import Reader
-from octra.node.p2p.frame import LIMITS
+from octra.node.p2p.chunks import Chunks, Turns, UnknownLane
 from octra.node.p2p.transport import Lane
 from octra.primitives import NodeId
 
 UNREAD_MAX = 8 * 1_024 * 1_024  # read from one connection and not yet seen by the asyncio thread
 READ_PAUSE_S = 0.01
+FLUSH_S = 0.005  # how long bytes wait for more after a write, unless there are
+FLUSH_SIZE = 64 * 1_024
 
 
 class Inbox:
@@ -57,58 +60,56 @@ class Inbox:
 
 
 class Outbox:
-    """Bytes of one lane on their way to libp2p: put on the asyncio thread, taken on the trio thread."""
+    """Bytes of one connection on their way to libp2p: put on the asyncio thread, taken on the trio thread."""
 
-    def __init__(self, lane: Lane, token: trio.lowlevel.TrioToken) -> None:
-        self._flush_s, self._flush_size = LIMITS[lane].flush_ms / 1_000, LIMITS[lane].flush_size
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
         self._lock = threading.Lock()
-        self._waiting: deque[bytes] = deque()
-        self.size = 0
+        self._turns = Turns()
+        self._writing = 0
         self._ready = trio.Event()
         self._full = trio.Event()
         self._write_allowed_at = 0.0
 
-    def put(self, data: bytes) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes put and not yet written."""
+        return self._turns.size + self._writing
+
+    def put(self, lane: Lane, data: bytes) -> None:
         """Queue bytes; called on the asyncio thread."""
         with self._lock:
-            first = not self._waiting
-            was_full = self.size >= self._flush_size
-            self._waiting.append(data)
-            self.size += len(data)
-            full = self.size >= self._flush_size
-        if first or (full and not was_full):
+            before = self._turns.size
+            self._turns.put(lane, data)
+        if before == 0 or before < FLUSH_SIZE <= before + len(data):
             with suppress(trio.RunFinishedError):  # libp2p has stopped; the link's end is reported on its own
                 self._token.run_sync_soon(self._wake)
 
     def _wake(self) -> None:
         self._ready.set()
-        if self.size >= self._flush_size:
+        if self._turns.size >= FLUSH_SIZE:
             self._full.set()
 
     async def take(self) -> bytes:
-        """The next bytes to write at once. A lone message goes out now, a stream of them every `flush_ms`."""
-        while not self._waiting:
+        """The next bytes to write at once. A lone message goes out now, a stream of them every `FLUSH_S`."""
+        while not self._turns.size:
             self._ready = trio.Event()
-            if not self._waiting:  # put may have come between
+            if not self._turns.size:  # put may have come between
                 await self._ready.wait()
-        if self.size < self._flush_size:
+        if self._turns.size < FLUSH_SIZE and trio.current_time() < self._write_allowed_at:
             self._full = trio.Event()
             with trio.move_on_at(self._write_allowed_at):
                 await self._full.wait()
         with self._lock:
-            taken = [self._waiting.popleft()]
-            size = len(taken[0])
-            while self._waiting and size + len(self._waiting[0]) <= self._flush_size:
-                taken.append(self._waiting.popleft())
-                size += len(taken[-1])
-        return taken[0] if len(taken) == 1 else b"".join(taken)
+            before = self._turns.size
+            turn = self._turns.take()
+            self._writing = before - self._turns.size
+        return turn
 
-    def written(self, size: int) -> None:
+    def written(self) -> None:
         """What `take` gave has been written."""
-        with self._lock:
-            self.size -= size
-        self._write_allowed_at = trio.current_time() + self._flush_s
+        self._writing = 0
+        self._write_allowed_at = trio.current_time() + FLUSH_S
 
 
 class BridgedConnection:
@@ -119,21 +120,22 @@ class BridgedConnection:
     ) -> None:
         self.channel, self.owner, self.remote = channel, owner, remote
         self._token, self._inbox = token, inbox
-        self.outboxes = {lane: Outbox(lane, token) for lane in Lane}
+        self.outbox = Outbox(token)
         self.reader: Reader | None = None
+        self._chunks = Chunks()
         self._ended = False  # asyncio thread: nothing more to write
-        self._closed_told = False
+        self._broken = self._closed_told = False
         self.unread = 0
         self.close_wanted = trio.Event()
         self.abort_wanted = trio.Event()
 
     @property
     def backlog(self) -> int:
-        return sum(outbox.size for outbox in self.outboxes.values())
+        return self.outbox.size
 
     def write(self, lane: Lane, data: bytes) -> None:
         if not self._ended:
-            self.outboxes[lane].put(data)
+            self.outbox.put(lane, data)
 
     def close(self) -> None:
         self._end(self.close_wanted)
@@ -148,10 +150,10 @@ class BridgedConnection:
 
     # On the trio thread.
 
-    async def received(self, lane: Lane, data: bytes) -> None:
+    async def received(self, data: bytes) -> None:
         """Bytes were read; waits while the asyncio thread is far behind."""
         self.unread += len(data)
-        self._inbox.post(lambda: self._deliver(lane, data))
+        self._inbox.post(partial(self._deliver, data))
         while self.unread > UNREAD_MAX:  # noqa: ASYNC110 - the other thread cannot set a trio event cheaply
             await trio.sleep(READ_PAUSE_S)
 
@@ -159,10 +161,16 @@ class BridgedConnection:
         """The connection is over."""
         self._inbox.post(self._tell_closed)
 
-    def _deliver(self, lane: Lane, data: bytes) -> None:
+    def _deliver(self, data: bytes) -> None:
         self.unread -= len(data)
-        if self.reader is not None and not self._closed_told:
-            self.reader.received(lane, data)
+        if self.reader is None or self._closed_told or self._broken:
+            return
+        try:
+            for lane, piece in self._chunks.feed(data):
+                self.reader.received(lane, piece)
+        except UnknownLane:
+            self._broken = True
+            self.abort()
 
     def _tell_closed(self) -> None:
         if self.reader is not None and not self._closed_told:

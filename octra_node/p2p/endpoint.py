@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -39,6 +40,7 @@ from octra.primitives import NodeId
 TICK_MS = 250
 CHALLENGE_MS = 3_000  # an older link that answers no ping in this time is dead
 HANDSHAKES_MAX = 32
+DIALS_MAX = 8  # at once: on a busy machine links that are begun come up, instead of all of them timing out together
 LINKS_MAX = 128
 ANNOUNCEMENTS_KEPT = 8_192
 ANNOUNCE_FANOUT = 6
@@ -51,6 +53,7 @@ Admit = Callable[[Hello], DownReason | None]  # None lets the peer in
 class _Dial:
     address: str
     expected: NodeId
+    begun: bool = False
     link: Link | None = None
     withdrawn: bool = False  # a link to the peer came up another way
 
@@ -115,8 +118,8 @@ class Endpoint:
         elif self._stopping:
             self._emit(DialFailed(address, expected, DialFailure(DownReason.STOPPING)))
         else:
-            dial = self._dials[expected] = _Dial(address, expected)
-            self._carrier.dial(address, expected, lambda outcome: self._dialled(dial, outcome))
+            self._dials[expected] = _Dial(address, expected)
+            self._begin_dials()
 
     def close(self, peer: NodeId, reason: DownReason) -> None:
         if (link := self._links.get(peer)) is not None:
@@ -191,6 +194,7 @@ class Endpoint:
             dial.withdrawn = True
             if dial.link is not None:
                 dial.link.end(DownReason.DUPLICATE)
+        self._begin_dials()
         self._links[peer] = link
         self._emit(LinkUp(peer, link.number, link.connection.remote, link.side is Side.ACCEPTOR, link.hello))
 
@@ -218,8 +222,7 @@ class Endpoint:
         self._refused_total += ours
         for dial in tuple(self._dials.values()):
             if dial.link is link:
-                del self._dials[dial.expected]
-                self._emit(DialFailed(dial.address, dial.expected, DialFailure(reason)))
+                self._dial_over(dial, DialFailure(reason))
 
     # Inside.
 
@@ -233,11 +236,24 @@ class Endpoint:
             link.end(DownReason.STOPPING if self._stopping else DownReason.NO_ROOM)
         return link
 
+    def _begin_dials(self) -> None:
+        """Let those that wait begin, in their order, while others are over."""
+        begun = sum(dial.begun for dial in self._dials.values())
+        for dial in tuple(self._dials.values()):
+            if not dial.begun and begun < DIALS_MAX and not self._stopping:
+                dial.begun = True
+                begun += 1
+                self._carrier.dial(dial.address, dial.expected, partial(self._dialled, dial))
+
+    def _dial_over(self, dial: _Dial, failure: DialFailure) -> None:
+        del self._dials[dial.expected]
+        self._emit(DialFailed(dial.address, dial.expected, failure))
+        self._begin_dials()
+
     def _dialled(self, dial: _Dial, outcome: Connection | DialFailure) -> Reader | None:
         if isinstance(outcome, DialFailure):
             if self._dials.get(dial.expected) is dial:
-                del self._dials[dial.expected]
-                self._emit(DialFailed(dial.address, dial.expected, outcome))
+                self._dial_over(dial, outcome)
             return None
         if dial.withdrawn or self._stopping:
             outcome.abort()

@@ -29,14 +29,12 @@ FORMS = frozenset(Form)
 
 @dataclass(frozen=True, slots=True)
 class LaneLimits:
-    """Bounds of one lane, in bytes and milliseconds."""
+    """Bounds of one lane, in bytes."""
 
     frame_max: int  # form byte included
     window_full: int
     window_guest: int
     queue_max: int
-    flush_ms: int  # how long a carrier may wait for more bytes to write at once
-    flush_size: int
 
     def window(self, kind: WindowClass) -> int:
         """How much the peer may have sent and we not consumed."""
@@ -44,10 +42,10 @@ class LaneLimits:
 
 
 LIMITS: Mapping[Lane, LaneLimits] = {
-    Lane.CONSENSUS: LaneLimits(128 * KIB, 1_024 * KIB, 132 * KIB, 1_024 * KIB, 5, 64 * KIB),
-    Lane.DATA: LaneLimits(512 * KIB, 2_048 * KIB, 516 * KIB, 4_096 * KIB, 5, 64 * KIB),
-    Lane.REQUEST: LaneLimits(256 * KIB, 1_024 * KIB, 260 * KIB, 1_024 * KIB, 5, 64 * KIB),
-    Lane.BULK: LaneLimits(1_028 * KIB, 2_048 * KIB, 1_088 * KIB, 2_048 * KIB, 10, 256 * KIB),
+    Lane.CONSENSUS: LaneLimits(128 * KIB, 1_024 * KIB, 132 * KIB, 1_024 * KIB),
+    Lane.DATA: LaneLimits(512 * KIB, 2_048 * KIB, 516 * KIB, 4_096 * KIB),
+    Lane.REQUEST: LaneLimits(256 * KIB, 1_024 * KIB, 260 * KIB, 1_024 * KIB),
+    Lane.BULK: LaneLimits(1_028 * KIB, 2_048 * KIB, 1_088 * KIB, 2_048 * KIB),
 }
 # A window smaller than one frame and its overhead would block that frame for ever.
 assert all(limits.window_guest >= limits.frame_max + FRAME_OVERHEAD for limits in LIMITS.values())

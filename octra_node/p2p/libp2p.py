@@ -18,14 +18,19 @@ from typing import Any
 
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost, INetStream, IRawConnection
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_pair
+from libp2p.custom_types import THandler, TProtocol
+from libp2p.io.trio import TrioTCPStream
 from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.transport.exceptions import OpenConnectionError
+from libp2p.transport.tcp.tcp import TCP, TCPListener
 from multiaddr import Multiaddr
 
 from octra.crypto.ed25519 import SigningKey
@@ -33,18 +38,48 @@ from octra.errors import Unavailable
 from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_peer_id, parse_place, peer_id
 from octra.node.p2p.bridge import BridgedConnection, Inbox
 from octra.node.p2p.carrier import Accept, Dialled, Reader
-from octra.node.p2p.transport import DialFailure, DownReason, Lane, PortTaken
+from octra.node.p2p.transport import DialFailure, DownReason, PortTaken
 from octra.primitives import NodeId
 
-PROTOCOLS = {lane: f"/octra/{lane.name.lower()}/1" for lane in Lane}
-READ_SIZE = 256 * 1_024
-WRITE_SIZE = 256 * 1_024  # one long write would keep the other lanes of the connection waiting
-DIALS_MAX = 8
+PROTOCOL = TProtocol("/octra/lanes/1")
+READ_SIZE = 64 * 1_024
 DIAL_S = 10
 CLOSE_S = 1.0
 GOODBYE_S = 0.1
 STOP_S = 5.0
 CONNECTIONS_MAX = 600
+
+
+class _Stream(TrioTCPStream):  # type: ignore[misc]  # libp2p is untyped here
+    """A socket that is read in large pieces: libp2p asks for two bytes here and twelve there, each a system call."""
+
+    _kept = b""
+
+    async def read(self, n: int | None = None) -> bytes:
+        kept = self._kept or await super().read(READ_SIZE)
+        if n is None or n >= len(kept):
+            self._kept = b""
+            return kept
+        self._kept = kept[n:]
+        return kept[:n]
+
+
+class _Tcp(TCP):  # type: ignore[misc]
+    """libp2p's TCP with such sockets."""
+
+    async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        place = parse_place(str(maddr))
+        try:
+            stream = await trio.open_tcp_stream(place.host, place.port)
+        except OSError as error:
+            raise OpenConnectionError(str(error)) from error
+        return RawConnection(_Stream(stream), initiator=True)
+
+    def create_listener(self, handler: THandler) -> TCPListener:
+        async def handle(plain: TrioTCPStream) -> None:
+            await handler(_Stream(plain.stream))
+
+        return TCPListener(handle)
 
 
 class TransportFailed(Unavailable):
@@ -114,7 +149,8 @@ class Libp2pCarrier:
 
     def dial(self, address: str, expected: NodeId, done: Dialled) -> None:
         if self._trio is None or not self.reaches(address):
-            done(DialFailure(DownReason.RESET, "not a libp2p address"))
+            # Later, as a real dial would answer: the caller is not ready for it inside its own call.
+            asyncio.get_running_loop().call_soon(done, DialFailure(DownReason.RESET, "not a libp2p address"))
         else:
             self._trio.dial_soon(parse_place(address), expected, done)
 
@@ -131,6 +167,7 @@ async def _run(
     pair = create_new_key_pair(key.seed())
     host = new_host(
         key_pair=pair,
+        transports=[_Tcp()],
         sec_opt={NOISE: NoiseTransport(pair, noise_privkey=create_noise_pair().private_key)},  # never plaintext
         muxer_preference="YAMUX",
         connection_config=ConnectionConfig(
@@ -142,11 +179,11 @@ async def _run(
         ),
     )
     host.get_network().retry_config = RetryConfig(max_retries=0)  # our peers actor retries
+    host._schedule_identify = _ask_nothing  # our hello says what we need to know; who asks us is answered
     async with host.run(listen_addrs=[_multiaddr(place) for place in listen]), trio.open_nursery() as nursery:
         await host.get_network().auto_connector.stop()  # it would dial every peer it ever heard of
         side = _TrioSide(host, NodeId(key.public), nursery, inbox, accept)
-        for lane, protocol in PROTOCOLS.items():
-            host.set_stream_handler(protocol, partial(side.accept_lane, lane))
+        host.set_stream_handler(PROTOCOL, side.accept)
         side.listening = _listening(host, NodeId(key.public))
         report_started(side)
         await side.stopping.wait()
@@ -160,7 +197,6 @@ class _TrioSide:
     def __init__(self, host: IHost, node_id: NodeId, nursery: trio.Nursery, inbox: Inbox, accept: Accept) -> None:
         self._host, self._node_id, self._nursery, self._inbox, self._accept = host, node_id, nursery, inbox, accept
         self._token = trio.lowlevel.current_trio_token()
-        self._dials = trio.CapacityLimiter(DIALS_MAX)
         self._wires: dict[int, _Wire] = {}  # by id of the muxed connection
         self.stopping = trio.Event()
         self.listening: tuple[str, ...] = ()
@@ -170,7 +206,7 @@ class _TrioSide:
 
     def dial_soon(self, place: Place, expected: NodeId, done: Dialled) -> None:
         if not self._soon(lambda: self._nursery.start_soon(self._dial, place, expected, done)):
-            done(DialFailure(DownReason.STOPPING))
+            self._inbox.post(partial(_answer, done, DialFailure(DownReason.STOPPING)))
 
     def _soon(self, call: Callable[[], None]) -> bool:
         try:
@@ -189,133 +225,116 @@ class _TrioSide:
 
     async def _dial(self, place: Place, expected: NodeId, done: Dialled) -> None:
         failure = "timeout"
-        connection = None
+        wire = None
         try:
-            async with self._dials:
-                with trio.move_on_after(DIAL_S):
-                    connection = await self._host.get_network().dial_addr(
-                        _multiaddr(place), ID.from_base58(peer_id(expected))
-                    )
+            with trio.move_on_after(DIAL_S):
+                wire = await self._connect(place, expected)
         except Exception as error:  # libp2p raises many kinds here; each means: no connection
             failure = type(error.__cause__ or error).__name__
-        if connection is None:
-            self._inbox.post(lambda: _answer(done, DialFailure(DownReason.RESET, failure)))
+        if wire is None:
+            self._inbox.post(partial(_answer, done, DialFailure(DownReason.RESET, failure)))
             return
-        if connection.get_negotiated_security_protocol() != str(NOISE):
-            await connection.close()
-            self._inbox.post(lambda: _answer(done, DialFailure(DownReason.WRONG_IDENTITY, "not noise")))
-            return
+        self._inbox.post(partial(_attach, wire.connection, done))
+        await wire.run()
+
+    async def _connect(self, place: Place, expected: NodeId) -> _Wire:
+        """A connection to `expected` with a stream of ours on it."""
+        connection = await self._host.get_network().dial_addr(_multiaddr(place), ID.from_base58(peer_id(expected)))
+        try:
+            if connection.get_negotiated_security_protocol() != str(NOISE):
+                raise TransportFailed("not noise")
+            stream = await connection.new_stream()
+            await self._host.multiselect_client.select_one_of([PROTOCOL], MultiselectCommunicator(stream), DIAL_S)
+            stream.set_protocol(PROTOCOL)
+        except BaseException:
+            with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
+                await _ignoring_failure(connection.close())
+            raise
         bridged = BridgedConnection(
             self._token, self._inbox, channel=self._node_id + expected, owner=expected, remote=str(place)
         )
-        self._inbox.post(lambda: _attach(bridged, done))
-        wire = self._wires[id(connection.muxed_conn)] = _Wire(self, connection, bridged)
-        await wire.run(self._open_lane)
+        return self._carry(connection, stream, bridged)
 
-    async def _open_lane(self, wire: _Wire, lane: Lane) -> None:
-        stream = await wire.swarm_connection.new_stream()
-        await self._host.multiselect_client.select_one_of([PROTOCOLS[lane]], MultiselectCommunicator(stream), DIAL_S)
-        stream.set_protocol(PROTOCOLS[lane])
-        await wire.carry(lane, stream)
-
-    async def accept_lane(self, lane: Lane, stream: INetStream) -> None:
-        """A peer opened a stream of ours; its first one makes the connection known to the asyncio thread."""
+    async def accept(self, stream: INetStream) -> None:
+        """A peer opened a stream of ours; a second one on the same connection is refused."""
         muxed: Any = stream.muxed_conn  # IMuxedConn; peer_id is what noise has authenticated
-        wire = self._wires.get(id(muxed))
-        if wire is None:
-            try:
-                owner = parse_peer_id(muxed.peer_id.to_base58())
-            except InvalidPlace:
-                await stream.reset()  # not an Ed25519 key: no node of ours
-                return
-            place = stream.get_remote_address()
-            remote = str(Place(PlaceKind.LIBP2P, place[0], place[1], owner)) if place else peer_id(owner)
-            bridged = BridgedConnection(
-                self._token, self._inbox, channel=owner + self._node_id, owner=owner, remote=remote
-            )
-            self._inbox.post(lambda: _attach(bridged, self._accept))
-            wire = self._wires[id(muxed)] = _Wire(self, stream.swarm_conn, bridged)
-            self._nursery.start_soon(wire.run, None)
-        await wire.carry(lane, stream)
+        try:
+            owner = parse_peer_id(muxed.peer_id.to_base58())
+        except InvalidPlace:
+            await stream.reset()  # not an Ed25519 key: no node of ours
+            return
+        if id(muxed) in self._wires:
+            await stream.reset()
+            return
+        place = stream.get_remote_address()
+        remote = str(Place(PlaceKind.LIBP2P, place[0], place[1], owner)) if place else peer_id(owner)
+        bridged = BridgedConnection(self._token, self._inbox, channel=owner + self._node_id, owner=owner, remote=remote)
+        self._inbox.post(partial(_attach, bridged, self._accept))
+        wire = self._carry(stream.swarm_conn, stream, bridged)
+        self._nursery.start_soon(wire.run)
+        await wire.over.wait()  # libp2p drops the stream when its handler returns
+
+    def _carry(self, connection: Any, stream: INetStream, bridged: BridgedConnection) -> _Wire:
+        wire = self._wires[id(stream.muxed_conn)] = _Wire(self, connection, stream, bridged)
+        return wire
 
     def forget(self, wire: _Wire) -> None:
         self._wires = {key: kept for key, kept in self._wires.items() if kept is not wire}
 
 
 class _Wire:
-    """One libp2p connection with up to four lanes; any failure of a lane ends all of them."""
+    """One libp2p connection with our stream on it."""
 
-    def __init__(self, side: _TrioSide, swarm_connection: Any, connection: BridgedConnection) -> None:
-        self._side, self.swarm_connection, self.connection = side, swarm_connection, connection
-        self._lanes: set[Lane] = set()
-        self._over = trio.Event()
+    def __init__(self, side: _TrioSide, swarm: Any, stream: INetStream, connection: BridgedConnection) -> None:
+        self._side, self._swarm, self._stream, self.connection = side, swarm, stream, connection
+        self.over = trio.Event()
 
-    async def run(self, open_lane: Callable[[_Wire, Lane], Awaitable[None]] | None) -> None:
-        """Live until the connection fails or either side wants its end. The dialler gives `open_lane`."""
+    async def run(self) -> None:
+        """Move bytes both ways until the connection fails or either side wants its end."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._end_on_abort)
-            nursery.start_soon(self._end_on_close)
-            if open_lane is not None:
-                # REQUEST first: the handshake runs on it while the others are being opened.
-                for lane in (Lane.REQUEST, Lane.CONSENSUS, Lane.DATA, Lane.BULK):
-                    nursery.start_soon(self._open, open_lane, lane)
-            await self._over.wait()
+            for work in (self._read, self._write, self._end_on_abort, self._end_on_close):
+                nursery.start_soon(work)
+            await self.over.wait()
             nursery.cancel_scope.cancel()
         self._side.forget(self)
         self.connection.closed()
         with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
-            await _ignoring_failure(self.swarm_connection.close())
+            await _ignoring_failure(self._swarm.close())
 
-    async def carry(self, lane: Lane, stream: INetStream) -> None:
-        """Move the bytes of one lane both ways until something ends."""
-        if lane in self._lanes:
-            await _ignoring_failure(stream.reset())
-            return
-        self._lanes.add(lane)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, lane, stream)
-            nursery.start_soon(self._write, lane, stream)
-            await self._over.wait()
-            nursery.cancel_scope.cancel()
-
-    async def _open(self, open_lane: Callable[[_Wire, Lane], Awaitable[None]], lane: Lane) -> None:
+    async def _read(self) -> None:
         try:
-            await open_lane(self, lane)
-        except Exception:  # whatever libp2p raises: without its lanes the connection is useless
-            self._over.set()
-
-    async def _read(self, lane: Lane, stream: INetStream) -> None:
-        try:
-            while data := await stream.read(READ_SIZE):
-                await self.connection.received(lane, data)
+            while data := await self._stream.read(READ_SIZE):
+                await self.connection.received(data)
         except Exception:  # end of stream, reset, broken connection: libp2p has a class for each
             pass
-        self._over.set()
+        self.over.set()
 
-    async def _write(self, lane: Lane, stream: INetStream) -> None:
-        outbox = self.connection.outboxes[lane]
+    async def _write(self) -> None:
+        outbox = self.connection.outbox
         try:
             while True:
-                data = await outbox.take()
-                for start in range(0, len(data), WRITE_SIZE):
-                    await stream.write(data[start : start + WRITE_SIZE] if len(data) > WRITE_SIZE else data)
-                outbox.written(len(data))
+                await self._stream.write(await outbox.take())
+                outbox.written()
         except Exception:  # as above; part of a frame may be gone, so the whole link ends
             pass
-        self._over.set()
+        self.over.set()
 
     async def _end_on_abort(self) -> None:
         await self.connection.abort_wanted.wait()
-        self._over.set()
+        self.over.set()
 
     async def _end_on_close(self) -> None:
         await self.connection.close_wanted.wait()
         with trio.move_on_after(CLOSE_S):
-            while any(self.connection.outboxes[lane].size for lane in self._lanes):  # noqa: ASYNC110 - once, at the end
+            while self.connection.outbox.size:  # noqa: ASYNC110 - once, at the end
                 await trio.sleep(0.005)
             # yamux drops unread bytes when it closes: the peer, who reads our goodbye, should close first.
             await trio.sleep(GOODBYE_S)
-        self._over.set()
+        self.over.set()
+
+
+def _ask_nothing(peer: ID, *, reason: str) -> None:
+    """In place of the host's question to every new peer who it is."""
 
 
 def _attach(bridged: BridgedConnection, answer: Callable[[BridgedConnection], Reader | None]) -> None:

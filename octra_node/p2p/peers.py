@@ -28,7 +28,8 @@ BACKOFF_FIRST_MS, BACKOFF_MAX_MS = 250, 60_000
 BACKOFF_WANTED_MAX_MS = 5_000  # whom we need is dialled more often: a seat behind a healed cut holds the quorum up
 BACKOFF_WRONG_CHAIN_MS = 3_600_000
 STEADY_MS = 60_000  # a link that lived so long forgives earlier failures
-PATIENCE_MS = 1_500  # the higher NodeId of a pair lets the lower one dial first
+PATIENCE_MS = 1_500  # the higher NodeId of a pair lets the lower one dial first,
+PATIENCE_MAX_MS = 15_000  # for longer while links keep coming up: who dials us may have many others to dial
 LINKS_WANTED = 8
 BOOK_MAX = 4_096
 RECORDS_MAX = 32
@@ -97,6 +98,7 @@ class _Entry:
     failures: int = 0
     dial_at_ms: int = 0
     turn: int = 0  # which of the addresses is next
+    patient_until_ms: int = 0  # the other side is to dial first
 
 
 class PeerBook:
@@ -112,13 +114,17 @@ class PeerBook:
         """Keep a link to this node whenever possible."""
         self._put(node_id, tuple(addresses), wanted=True, now_ms=now_ms)
 
+    def is_news(self, record: PeerRecord) -> bool:
+        """Does the record, checked or not, claim to be of another node and newer than what is known?"""
+        known = self._entries.get(NodeId(record.node_id))
+        older = known is not None and known.record is not None and known.record.sequence >= record.sequence
+        return record.node_id != self._own and not older
+
     def learn(self, record: PeerRecord, now_ms: int) -> bool:
         """Remember a checked record; False when it is not newer than what is known, or the book is full."""
         node_id = NodeId(record.node_id)
         known = self._entries.get(node_id)
-        if node_id == self._own or (known is None and len(self._entries) >= BOOK_MAX):
-            return False
-        if known is not None and known.record is not None and known.record.sequence >= record.sequence:
+        if not self.is_news(record) or (known is None and len(self._entries) >= BOOK_MAX):
             return False
         self._put(node_id, record.addresses, wanted=known is not None and known.wanted, now_ms=now_ms).record = record
         return True
@@ -140,12 +146,16 @@ class PeerBook:
             links_free -= 1
             chosen.append((node_id, entry.addresses[entry.turn % len(entry.addresses)]))
             entry.turn += 1
+            entry.patient_until_ms = 0
             entry.dial_at_ms = now_ms + BACKOFF_MAX_MS  # until the outcome is known
         return chosen
 
     def linked(self, node_id: NodeId, now_ms: int) -> None:
         """A link came up, whoever dialled."""
         self._linked_at_ms[node_id] = now_ms
+        for entry in self._entries.values():
+            if entry.dial_at_ms < entry.patient_until_ms:
+                entry.dial_at_ms = min(now_ms + PATIENCE_MS, entry.patient_until_ms)
 
     def lost(self, node_id: NodeId, now_ms: int) -> None:
         """The link went down."""
@@ -175,7 +185,7 @@ class PeerBook:
         if entry is None:
             entry = self._entries[node_id] = _Entry(addresses, wanted)
             if self._own > node_id:
-                entry.dial_at_ms = now_ms + PATIENCE_MS
+                entry.dial_at_ms, entry.patient_until_ms = now_ms + PATIENCE_MS, now_ms + PATIENCE_MAX_MS
         entry.addresses, entry.wanted = addresses or entry.addresses, entry.wanted or wanted
         return entry
 
@@ -245,6 +255,7 @@ class PeersActor:
     links_wanted: int = LINKS_WANTED
     seed: int = 0
     _links: dict[NodeId, int] = field(default_factory=dict)  # when we asked each for its peers
+    _own_record: PeerRecord | None = None
 
     async def start(self, context: Context) -> None:
         """Begin to dial; after a crash, links that live on are taken over."""
@@ -319,7 +330,7 @@ class PeersActor:
 
     def _learn(self, records: Iterable[PeerRecord], now_ms: int) -> None:
         wall_ms = self._context.clock.wall_ms()
-        for record in records:
+        for record in filter(self._book.is_news, records):  # a check costs a signature, and all peers tell of all
             check_record(record, self.identity.genesis_hash, wall_ms)
             self._book.learn(record, now_ms)
             if record.node_id in self.members:
@@ -328,9 +339,17 @@ class PeersActor:
     def _answer(self) -> list[PeerRecord]:
         wall_ms = self._context.clock.wall_ms()
         listening = [parse_place(address) for address in self.router.transport.listening()]
-        own = self.announce or [str(place) for place in listening if place.host not in ANY_HOST]
-        mine = [make_record(self.identity, own, wall_ms)] if own else []
-        return mine + self._book.records(RECORDS_MAX - 1, wall_ms)
+        own = tuple(self.announce or (str(place) for place in listening if place.host not in ANY_HOST))
+        return self._mine(own[:8], wall_ms) + self._book.records(RECORDS_MAX - 1, wall_ms)
+
+    def _mine(self, addresses: tuple[str, ...], wall_ms: int) -> list[PeerRecord]:
+        """Our own record, the same for many askers: who has it from one of them need not check it again."""
+        if not addresses:
+            return []
+        known = self._own_record
+        if known is None or known.addresses != addresses or known.expires_ms < wall_ms + RECORD_LIFE_MS // 2:
+            known = self._own_record = make_record(self.identity, addresses, wall_ms)
+        return [known]
 
 
 def _short(peer: NodeId) -> str:

@@ -1,7 +1,5 @@
 """TLS 1.3 in the node's own event loop, as a carrier of bytes: one connection to a host, the four lanes in chunks.
 
-    chunk = u8 lane | u24 size (big endian) | bytes
-
 The standard library's TLS and nothing else. It costs a small part of libp2p's work, for those who do not need to speak
 to other libp2p software. docs/decisions/tls.md tells why the lanes share one connection.
 """
@@ -13,35 +11,25 @@ import errno
 import os
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from typing import Any
 
 from octra.crypto.ed25519 import SigningKey
-from octra.errors import InvalidInput, Unavailable
+from octra.errors import Unavailable
 from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_place
 from octra.node.p2p.carrier import Accept, Dialled, Reader
+from octra.node.p2p.chunks import Chunks, Turns, UnknownLane
 from octra.node.p2p.tls_certificate import ALPN, client_context, self_signed, server_context
 from octra.node.p2p.transport import DialFailure, DownReason, Lane, PortTaken
 from octra.primitives import NodeId
 
-CHUNK_MAX = 64 * 1_024  # a lane takes turns with the others after so much
-HEADER_SIZE = 4
 SYSTEM_QUEUE_MAX = 256 * 1_024  # bytes in the hands of asyncio: what is there can no longer be overtaken
 DIAL_S = 10.0
 ACCEPT_S = 5.0  # for the TLS handshake of who dials us
 CLOSE_S = 1.0
 ACCEPTS_MAX = 32  # TLS handshakes of strangers at a time; the rest waits in the system's queue
 BACKLOG = 128
-
-
-class UnknownLane(InvalidInput):
-    """A chunk names a lane that does not exist, or is empty or too long."""
-
-    def __init__(self, lane: int, size: int) -> None:
-        super().__init__(f"chunk of {size} bytes on lane {lane}")
-        self.lane, self.size = lane, size
 
 
 class CannotListen(Unavailable):
@@ -52,32 +40,6 @@ class CannotListen(Unavailable):
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"cannot listen at {address}: {reason}")
         self.address, self.reason = address, reason
-
-
-class Chunks:
-    """Cuts what a connection brings, however it arrives, into pieces of lanes."""
-
-    __slots__ = ("_buffer",)
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> list[tuple[Lane, bytes]]:
-        """The complete chunks so far; raises `UnknownLane`, after which it is not used again."""
-        buffer = self._buffer + data if self._buffer else data
-        pieces: list[tuple[Lane, bytes]] = []
-        start, total = 0, len(buffer)
-        while total - start >= HEADER_SIZE:
-            lane, size = buffer[start], int.from_bytes(buffer[start + 1 : start + HEADER_SIZE], "big")
-            if lane >= len(Lane) or not 1 <= size <= CHUNK_MAX:
-                raise UnknownLane(lane, size)
-            end = start + HEADER_SIZE + size
-            if end > total:
-                break
-            pieces.append((Lane(lane), buffer[start + HEADER_SIZE : end]))
-            start = end
-        self._buffer = buffer[start:]
-        return pieces
 
 
 class TlsConnection(asyncio.Protocol):
@@ -97,8 +59,7 @@ class TlsConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: Reader | None = None
         self._chunks = Chunks()
-        self._queues: dict[Lane, deque[bytes]] = {lane: deque() for lane in Lane}
-        self._queued = 0
+        self._turns = Turns()
         self._flush_due = self._paused = self._closing = False
         self._cut: asyncio.TimerHandle | None = None
         self.channel = b""
@@ -106,13 +67,12 @@ class TlsConnection(asyncio.Protocol):
 
     @property
     def backlog(self) -> int:
-        return self._queued + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
+        return self._turns.size + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
 
     def write(self, lane: Lane, data: bytes) -> None:
         if self._transport is None or self._closing:
             return
-        self._queues[lane].append(data)
-        self._queued += len(data)
+        self._turns.put(lane, data)
         if not self._flush_due and not self._paused:
             self._flush_due = True
             self._loop.call_soon(self._flush)
@@ -179,28 +139,10 @@ class TlsConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        while self._transport is not None and self._queued and not self._paused:
-            self._transport.write(b"".join(self._next_chunks()))
-        if self._closing and not self._queued and self._transport is not None:
+        while self._transport is not None and self._turns.size and not self._paused:
+            self._transport.write(self._turns.take())
+        if self._closing and not self._turns.size and self._transport is not None:
             self._transport.close()  # asyncio still writes what it has
-
-    def _next_chunks(self) -> list[bytes]:
-        """One turn: up to a chunk of every lane that has something."""
-        parts: list[bytes] = []
-        for lane, queue in self._queues.items():
-            taken: list[bytes] = []
-            size = 0
-            while queue and size < CHUNK_MAX:
-                data = queue.popleft()
-                if size + len(data) > CHUNK_MAX:
-                    queue.appendleft(data[CHUNK_MAX - size :])
-                    data = data[: CHUNK_MAX - size]
-                taken.append(data)
-                size += len(data)
-            if taken:
-                self._queued -= size
-                parts += (bytes([lane]), size.to_bytes(3, "big"), *taken)
-        return parts
 
 
 class TlsCarrier:

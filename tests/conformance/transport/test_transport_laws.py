@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from octra.node.p2p.endpoint import DIALS_MAX
 from octra.node.p2p.frame import LIMITS
 from octra.node.p2p.transport import (
     Announced,
@@ -239,6 +240,22 @@ def test_a_dial_to_nobody_to_oneself_or_to_a_linked_peer_fails(world: World) -> 
         await world.until(lambda: len(one.all(DialFailed)) == 4)
         reasons = sorted(event.error.reason for event in one.all(DialFailed))
         assert reasons == sorted([DownReason.SELF, DownReason.DUPLICATE, DownReason.RESET, DownReason.RESET])
+
+    world.run(scenario)
+
+
+def test_many_dials_at_once_wait_for_each_other_and_all_end(world: World) -> None:
+    async def scenario(world: World) -> None:
+        one = await world.node(1)
+        others = [await world.node(number) for number in range(2, 2 + DIALS_MAX + 2)]
+        for other in others[1:]:
+            one.dial(other)
+        one.endpoint.dial(one.address, others[0].node_id)  # somebody else is there
+        assert sum(dial.begun for dial in one.endpoint._dials.values()) == DIALS_MAX
+        one.dial(others[-1])
+        await world.until(lambda: one.links() == {other.node_id for other in others[1:]})
+        await world.until(lambda: len(one.all(DialFailed)) == 2)
+        assert not one.endpoint._dials
 
     world.run(scenario)
 

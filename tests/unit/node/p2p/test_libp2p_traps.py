@@ -27,7 +27,7 @@ from octra.node.clock import LoopClock
 from octra.node.p2p.address import peer_id
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity
-from octra.node.p2p.libp2p import PROTOCOLS, Libp2pCarrier
+from octra.node.p2p.libp2p import PROTOCOL, Libp2pCarrier
 from octra.node.p2p.transport import DialFailed, Lane, LinkDown, LinkUp, PortTaken, Sent, TransportEvent
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"
@@ -187,8 +187,8 @@ def test_a_foreign_libp2p_host_without_our_handshake_gets_no_link() -> None:
                     host.get_peerstore().add_addrs(
                         target, [Multiaddr(node.endpoint.listening()[0].split("/p2p/")[0])], 60
                     )
-                    stream = await host.new_stream(target, [PROTOCOLS[Lane.REQUEST]])
-                    await stream.write(b"\0\0\0\5\0hello")
+                    stream = await host.new_stream(target, [PROTOCOL])
+                    await stream.write(b"\2\0\0\x0a\0\0\0\6\0hello")
                     with trio.move_on_after(5):
                         while await stream.read(4_096):
                             pass

@@ -23,6 +23,7 @@ from octra.node.p2p.peers import (
     BACKOFF_MAX_MS,
     BACKOFF_WANTED_MAX_MS,
     LINKS_WANTED,
+    PATIENCE_MAX_MS,
     PATIENCE_MS,
     STEADY_MS,
     PeerBook,
@@ -48,6 +49,18 @@ def test_the_higher_of_a_pair_lets_the_lower_dial_first() -> None:
     assert low.due(0, 8) == [(HIGH, "/memory/2")]
     assert high.due(0, 8) == []
     assert high.due(PATIENCE_MS, 8) == [(LOW, "/memory/1")]
+
+
+def test_the_higher_waits_longer_while_links_keep_coming_up_but_not_for_ever() -> None:
+    book, now_ms = PeerBook(HIGH, 1), 0
+    book.want(LOW, ("/memory/1",), now_ms)
+    for number in range(100):
+        book.linked(NodeId(bytes([3 + number]) * 32), now_ms)
+        if due := book.due(now_ms, 8):
+            break
+        now_ms += PATIENCE_MS // 2
+    assert due == [(LOW, "/memory/1")]
+    assert now_ms == PATIENCE_MAX_MS
 
 
 @pytest.mark.parametrize(("wanted", "most_ms"), [(False, BACKOFF_MAX_MS), (True, BACKOFF_WANTED_MAX_MS)])

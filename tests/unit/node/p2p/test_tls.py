@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
-from hypothesis import strategies as st
 
 from octra.crypto.ed25519 import SigningKey
 from octra.node.clock import LoopClock
@@ -20,7 +18,7 @@ from octra.node.p2p import tls
 from octra.node.p2p.address import Place, PlaceKind
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity
-from octra.node.p2p.tls import CHUNK_MAX, Chunks, TlsCarrier, UnknownLane
+from octra.node.p2p.tls import TlsCarrier
 from octra.node.p2p.tls_certificate import client_context, self_signed, server_context
 from octra.node.p2p.transport import DialFailed, DialFailure, DownReason, Lane, LinkDown, LinkUp, TransportEvent
 
@@ -85,26 +83,6 @@ class Recorder:
 
     def closed(self) -> None:
         self.over = True
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(Lane), st.binary(min_size=1, max_size=60)), max_size=20),
-    st.lists(st.integers(0, 400), max_size=10),
-)
-def test_chunks_are_the_same_however_their_bytes_arrive(pieces: list[tuple[Lane, bytes]], cuts: list[int]) -> None:
-    stream = b"".join(bytes([lane]) + len(data).to_bytes(3, "big") + data for lane, data in pieces)
-    ends = sorted(min(cut, len(stream)) for cut in cuts)
-    chunks = Chunks()
-    seen = []
-    for start, end in zip([0, *ends], [*ends, len(stream)], strict=True):
-        seen += chunks.feed(stream[start:end])
-    assert seen == pieces
-
-
-@pytest.mark.parametrize("header", [b"\x04\0\0\1", b"\0\0\0\0", b"\0" + (CHUNK_MAX + 1).to_bytes(3, "big")])
-def test_a_chunk_of_no_lane_without_bytes_or_too_long_is_refused_before_it_arrives(header: bytes) -> None:
-    with pytest.raises(UnknownLane):
-        Chunks().feed(header)
 
 
 def test_the_certificate_is_the_smallest_that_openssl_reads_and_arrives_as_it_was_sent() -> None:
