@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from operator import ge
+from typing import overload
 
 from msgspec import Struct
 
@@ -27,6 +31,45 @@ class Batch(Struct, frozen=True, array_like=True):
     transactions: bytes
 
 
+class Items(Sequence[bytes]):
+    """The encoded transactions of a batch, copied out of its framing one by one when they are asked for."""
+
+    __slots__ = ("_ends", "framed")
+
+    def __init__(self, framed: bytes) -> None:
+        """`framed`: as in `Batch.transactions`. Raises `InvalidBatch` if the framing lies."""
+        self.framed = framed
+        if len(framed) < 4:
+            raise InvalidBatch("no transaction count")
+        count = int.from_bytes(framed[:4], "little")
+        start = 4 + 4 * (count + 1)
+        if not 1 <= count <= limits.BATCH_TX_MAX or len(framed) < start:
+            raise InvalidBatch(f"{count} transactions")
+        self._ends = _words(framed[4:start])  # from the first transaction on; before it: 0
+        if self._ends[0] != 0 or self._ends[-1] != len(framed) - start or any(map(ge, self._ends, self._ends[1:])):
+            raise InvalidBatch("offsets")
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        start = 4 * (len(self) + 2)
+        return self.framed[start + self._ends[at] : start + self._ends[at + 1]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        framed, start = self.framed, 4 * (len(self) + 2)
+        return (framed[start + one : start + other] for one, other in pairwise(self._ends))
+
+
 def batch_id(data: bytes) -> bytes:
     """The name of encoded batch bytes."""
     return H("octra.batch", data)
@@ -36,11 +79,7 @@ def make_batch(anchor: bytes, author: int, sequence: int, transactions: Sequence
     """Encoded batch of encoded transactions; raises `InvalidBatch` beyond the limits."""
     if not 1 <= len(transactions) <= limits.BATCH_TX_MAX:
         raise InvalidBatch(f"{len(transactions)} transactions")
-    offsets = [0]
-    for transaction in transactions:
-        offsets.append(offsets[-1] + len(transaction))
-    words = b"".join(number.to_bytes(4, "little") for number in (len(transactions), *offsets))
-    data = encode(Batch(VERSION, anchor, author, sequence, words + b"".join(transactions)))
+    data = encode(Batch(VERSION, anchor, author, sequence, frame(transactions)))
     if len(data) > limits.BATCH_BYTES_MAX:
         raise InvalidBatch(f"{len(data)} bytes")
     return data
@@ -60,20 +99,25 @@ def admit_batch(data: bytes, committee: Committee) -> Batch:
         raise InvalidBatch("batch of another committee")
     if batch.author >= committee.size:
         raise InvalidBatch(f"no seat {batch.author}")
-    split_transactions(batch)
+    items_of(batch)
     return batch
 
 
-def split_transactions(batch: Batch) -> list[memoryview]:
-    """The encoded transactions in order, as views into the batch; raises `InvalidBatch` if the framing lies."""
-    data = memoryview(batch.transactions)
-    if len(data) < 4:
-        raise InvalidBatch("no transaction count")
-    count = int.from_bytes(data[:4], "little")
-    start = 4 + 4 * (count + 1)
-    if not 1 <= count <= limits.BATCH_TX_MAX or len(data) < start:
-        raise InvalidBatch(f"{count} transactions")
-    offsets = [int.from_bytes(data[i : i + 4], "little") for i in range(4, start, 4)]
-    if offsets[0] != 0 or offsets[-1] != len(data) - start or any(a >= b for a, b in pairwise(offsets)):
-        raise InvalidBatch("offsets")
-    return [data[start + a : start + b] for a, b in pairwise(offsets)]
+def items_of(batch: Batch) -> Items:
+    """The encoded transactions in order; raises `InvalidBatch` if the framing lies."""
+    return Items(batch.transactions)
+
+
+def frame(transactions: Sequence[bytes]) -> bytes:
+    """Joined transactions behind their count and offsets, as they stand in a batch."""
+    words = array("I", [len(transactions), *accumulate(map(len, transactions), initial=0)])
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words.tobytes() + b"".join(transactions)
+
+
+def _words(data: bytes) -> array[int]:
+    words = array("I", data)
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from octra.codec import decode, encode
-from octra.consensus.batch import admit_batch, split_transactions
+from octra.consensus.batch import Items, admit_batch, items_of
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
 from octra.consensus.evidence import Equivocation, decode_evidence, judge
@@ -215,9 +215,9 @@ class BlockExecutor:
         blocks.put_transaction(batch, settlement.tx, ended, data)
         batch.put(Family.SETTLEMENT, settlement.tx, encode(settlement))
 
-    def _items(self, data: bytes) -> tuple[bytes, ...]:
+    def _items(self, data: bytes) -> Items:
         """The items of a matured batch. Its framing was attested, so a fault in it is nobody's but ours."""
-        return tuple(bytes(item) for item in split_transactions(admit_batch(data, self._seating.committee)))
+        return items_of(admit_batch(data, self._seating.committee))
 
     def _judged(self, proofs: Sequence[bytes]) -> Iterator[SeatFault]:
         """Evidence that holds: whose fault it proves. What does not hold is ignored by every node alike."""

@@ -14,9 +14,10 @@ from msgspec import Struct
 from octra.codec import decode, encode
 from octra.consensus.errors import InvalidDelta
 from octra.consensus.fields import U8, Hash32
-from octra.consensus.ledger.outcome import BlockFacts, Outcome, Place, Skipped, TransactionEvent, Write
-from octra.consensus.ledger.receipts import Receipt, Settlement
+from octra.consensus.ledger.outcome import BlockFacts, Outcome, Place, Skipped, TransactionEvent
+from octra.consensus.ledger.receipts import Receipt, Receipts, Settlement
 from octra.consensus.ledger.records import CircleRecord
+from octra.consensus.ledger.state import Write
 from octra.consensus.limits import DELTA_RUN
 from octra.consensus.vertex import NO_DELTA
 from octra.crypto.hash import H
@@ -62,7 +63,7 @@ def delta_of(outcome: Outcome, previous_root: bytes, root: bytes, block_id: byte
             facts=outcome.facts,
             writes=outcome.writes,
             circles=tuple(CircleDelta(outcome.circle_records[name], circles[name]) for name in sorted(circles)),
-            receipts=outcome.receipts,
+            receipts=tuple(outcome.receipts),
             places=outcome.places,
             settlements=outcome.settlements,
             events=outcome.events,
@@ -112,7 +113,7 @@ def outcome_of(delta: Delta) -> Outcome:
         writes=delta.writes,
         circle_writes={circle.record.name: circle.writes for circle in delta.circles},
         circle_records={circle.record.name: circle.record for circle in delta.circles},
-        receipts=delta.receipts,
+        receipts=Receipts(delta.receipts),
         places=delta.places,
         settlements=delta.settlements,
         events=delta.events,

@@ -16,6 +16,7 @@ from octra.consensus.ledger import (
     fees,
     inputs,
     keys,
+    native,
     openings,
     ops,
     private,
@@ -34,10 +35,10 @@ from octra.consensus.ledger.errors import (
 from octra.consensus.ledger.execution import Execution
 from octra.consensus.ledger.legacy import WINDOW_MS
 from octra.consensus.ledger.outcome import LedgerBatch, Place, Skipped, TransactionEvent
-from octra.consensus.ledger.receipts import FAILED, OK, PENDING, Event, Receipt, events_root, outcome_hash
+from octra.consensus.ledger.receipts import FAILED, OK, PENDING, Event, Receipt, Receipts, events_root, outcome_hash
 from octra.consensus.ledger.records import Node, Pool
 from octra.consensus.ledger.transactions import StaticRules, Transaction, admit_attested, check_expiry
-from octra.consensus.ledger.transfers import Transfers
+from octra.consensus.ledger.transfers import CompiledTransfers, Transfers
 from octra.consensus.ports import CallOutcome, CircleCall, CircleEngine, CircleView
 from octra.errors import InvalidInput
 
@@ -50,16 +51,18 @@ class Run:
     engine: CircleEngine
     rules: StaticRules
     queue: CircleQueue = field(default_factory=CircleQueue)
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: Receipts = field(default_factory=Receipts)
     events: list[TransactionEvent] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     waiting: list[tuple[int, Transaction]] = field(default_factory=list)  # calls: index of the receipt
     places: list[Place] = field(default_factory=list)  # of the receipts
     position: int = 0  # items of the commit so far
     transfers: Transfers = field(init=False)
+    compiled: CompiledTransfers | None = field(init=False)  # instead of them
 
     def __post_init__(self) -> None:
         self.transfers = Transfers(self.x)
+        self.compiled = CompiledTransfers(self.x, self.rules) if native.available() else None
 
 
 @dataclass(slots=True)
@@ -74,12 +77,23 @@ class _Done:
 
 def execute_batch(run: Run, batch: LedgerBatch) -> None:
     """Execute what an author ordered, item after item."""
-    for item in batch.transactions:
-        _execute_item(run, batch.author_seat, item)
-        run.position += 1
+    count, compiled, at = len(batch.transactions), run.compiled, 0
+    if compiled is not None:
+        compiled.begin(batch)
+    while at < count:
+        if compiled is not None:
+            ran = compiled.run(at, len(run.receipts))
+            run.receipts.extend(ran.ids, ran.receipts)
+            places = range(run.position + at, run.position + ran.end)
+            run.places += map(Place, places, zip(ran.senders, ran.receivers, strict=True))
+            at = ran.end
+        if at < count:
+            _execute_item(run, batch.author_seat, run.position + at, batch.transactions[at])
+            at += 1
+    run.position += count
 
 
-def _execute_item(run: Run, author_seat: int, item: bytes) -> None:
+def _execute_item(run: Run, author_seat: int, position: int, item: bytes) -> None:
     x = run.x
     try:
         transaction = admit_attested(item, run.rules)
@@ -88,11 +102,11 @@ def _execute_item(run: Run, author_seat: int, item: bytes) -> None:
         _skip(run, b"", author_seat, error)
         return
     done = len(run.receipts)
-    if isinstance(transaction.op, ops.Transfer):
+    if run.compiled is None and isinstance(transaction.op, ops.Transfer):
         receipt = run.transfers.take(transaction, transaction.op, author_seat, done)
         if receipt is not None:
             run.receipts.append(receipt)
-            run.places.append(Place(run.position, (transaction.sender, transaction.op.to)))
+            run.places.append(Place(position, (transaction.sender, transaction.op.to)))
             return
     run.transfers.settle()
     try:
@@ -104,7 +118,7 @@ def _execute_item(run: Run, author_seat: int, item: bytes) -> None:
     except InvalidTransaction as error:
         _skip(run, transaction.id, author_seat, error)
     if len(run.receipts) > done:
-        run.places.append(Place(run.position, accounts.parties(transaction)))
+        run.places.append(Place(position, accounts.parties(transaction)))
 
 
 def _skip(run: Run, tx: bytes, author_seat: int, error: InvalidInput) -> None:
@@ -357,7 +371,7 @@ def _settle_call(run: Run, call: CircleCall, outcome: CallOutcome, index: int, t
     x.credit(transaction.sender, unused)
     failed = outcome.status != "ok"
     error = circle_ops.failure_of(outcome)
-    run.receipts[index] = replace(
+    ended = replace(
         receipt,
         status=FAILED if failed else OK,
         code=error.oct_code if failed else 0,
@@ -367,3 +381,4 @@ def _settle_call(run: Run, call: CircleCall, outcome: CallOutcome, index: int, t
         result=outcome_hash(replace(outcome, log=())),
         events_root=events_root(events),
     )
+    run.receipts.change(index, ended)

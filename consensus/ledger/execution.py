@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
+
+from msgspec import Struct
 
 from octra.consensus.ledger import keys
 from octra.consensus.ledger.committee_math import CommitteeMath
@@ -13,7 +18,7 @@ from octra.consensus.ledger.fees import BURNED_PERMILLE
 from octra.consensus.ledger.params import LedgerParams, Seat
 from octra.consensus.ledger.receipts import Event, Settlement, ledger_event
 from octra.consensus.ledger.records import NO_SEAT, Account, Clock, Counters, Fault, Job, Node, Pool, Supply
-from octra.consensus.ledger.state import Overlay, load, read
+from octra.consensus.ledger.state import Overlay, Write, load, read_all
 from octra.consensus.ports import StateView
 from octra.primitives import AMOUNT_MAX
 
@@ -208,8 +213,11 @@ class Execution:
 
     # --- the end ---
 
-    def close_supply(self) -> None:
-        """Store the supply; raises `SupplyViolated` unless it is the cap and agrees with every account and escrow."""
+    def close_supply(self) -> tuple[Write, ...]:
+        """Store the supply and answer all that the commit changes, by key.
+
+        Raises `SupplyViolated` unless the supply is the cap and agrees with every account, escrow and bond.
+        """
         supply = self.money.supply()
         if supply.difference:
             raise SupplyViolated(supply.difference)
@@ -217,31 +225,27 @@ class Execution:
         if lowest < 0:  # the turnstile: encrypted money never becomes more public money than there was
             raise SupplyViolated(lowest)
         self.state.store(keys.SUPPLY, supply)
-        public = escrow = bonded = 0
-        for key, value in self.state.sorted_writes():
-            if key[:1] == b"\x01":
-                public += _balance(value) - _balance(self.state.before(key))
-            elif key[:1] == b"\x04":
-                escrow += _held(value) - _held(self.state.before(key))
-            elif key[:1] == keys.VALIDATOR:
-                bonded += _bond(value) - _bond(self.state.before(key))
+        writes = self.state.sorted_writes()
         start = load(self.before, keys.SUPPLY, Supply)
         assert start is not None
-        if public != supply.public - start.public:
-            raise SupplyViolated(public - (supply.public - start.public))
-        if escrow != supply.escrow - start.escrow:
-            raise SupplyViolated(escrow - (supply.escrow - start.escrow))
-        if bonded != supply.bonded - start.bonded:
-            raise SupplyViolated(bonded - (supply.bonded - start.bonded))
+        moved = (supply.public - start.public, supply.escrow - start.escrow, supply.bonded - start.bonded)
+        for (prefix, kind, held), units in zip(_HOLDERS, moved, strict=True):
+            changed = [
+                key for key, _ in writes[bisect_left(writes, (prefix,)) : bisect_left(writes, (_after(prefix),))]
+            ]
+            now, before = (read_all(map(rows, changed), kind) for rows in (self.state.get, self.state.before))
+            added = sum(map(held, now)) - sum(map(held, before))
+            if added != units:
+                raise SupplyViolated(added - units)
+        return writes
 
 
-def _balance(data: bytes | None) -> int:
-    return 0 if data is None else read(data, Account).balance
+_HOLDERS: Final[tuple[tuple[bytes, type[Struct], Callable[[Struct], int]], ...]] = (
+    (keys.account(b""), Account, attrgetter("balance")),
+    (keys.job(b""), Job, attrgetter("held")),
+    (keys.VALIDATOR, ValidatorRecord, attrgetter("bond")),
+)  # whose records hold money: first byte of their keys, and how much
 
 
-def _held(data: bytes | None) -> int:
-    return 0 if data is None else read(data, Job).held
-
-
-def _bond(data: bytes | None) -> int:
-    return 0 if data is None else read(data, ValidatorRecord).bond
+def _after(prefix: bytes) -> bytes:
+    return bytes([prefix[0] + 1])

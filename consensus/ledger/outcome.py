@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from octra.consensus.epoch import EpochRecord
-from octra.consensus.ledger.receipts import Event, Receipt, Settlement
+from octra.consensus.ledger.receipts import Event, Receipts, Settlement
 from octra.consensus.ledger.records import CircleRecord
+from octra.consensus.ledger.state import Write
 from octra.consensus.ports import CallOutcome
-
-Write = tuple[bytes, bytes | None]
 
 
 class LedgerBatch(Struct, frozen=True, array_like=True):
-    """A matured batch: its items as ordered. Attestors have verified the signatures."""
+    """A matured batch: its items as ordered, best as `Items`. Attestors have verified the signatures."""
 
     author_seat: int
-    transactions: tuple[bytes, ...]
+    transactions: Sequence[bytes]
 
 
 class SeatFault(Struct, frozen=True, array_like=True):
@@ -84,7 +84,7 @@ class Outcome:
     writes: tuple[Write, ...]
     circle_writes: dict[bytes, tuple[Write, ...]]
     circle_records: dict[bytes, CircleRecord]  # of the Circles in `circle_writes`, with the roots before this commit
-    receipts: tuple[Receipt, ...]
+    receipts: Receipts
     places: tuple[Place, ...]  # of the receipts
     settlements: tuple[Settlement, ...]
     events: tuple[TransactionEvent, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from octra.codec import decoder_of
 from octra.consensus.ports import StateView
 
 T = TypeVar("T", bound=Struct)
+Write = tuple[bytes, bytes | None]
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -27,19 +28,27 @@ def load(view: StateView, key: bytes, kind: type[T]) -> T | None:
     return None if data is None else read(data, kind)
 
 
+def read_all(rows: Iterable[bytes | None], kind: type[T]) -> list[T]:
+    """The values of those rows that exist, read in one go."""
+    held = [row for row in rows if row is not None]
+    joined = b"\xdd" + len(held).to_bytes(4, "big") + b"".join(held)  # a MessagePack array
+    return decoder_of(list[kind]).decode(joined)  # type: ignore[valid-type]  # a type made at run time
+
+
 class Overlay:
     """A `StateView` with writes on top, and one savepoint for the operation that is running.
 
     What was read once is remembered: the view does not change during a commit.
     """
 
-    __slots__ = ("_journal", "_reads", "_view", "_writes")
+    __slots__ = ("_journal", "_reads", "_view", "_writes", "touched")
 
     def __init__(self, view: StateView) -> None:
         self._view = view
         self._reads: dict[bytes, bytes | None] = {}
         self._writes: dict[bytes, bytes | None] = {}
         self._journal: dict[bytes, tuple[bool, bytes | None]] | None = None
+        self.touched: list[bytes] = []  # keys written one by one, for who keeps values beside; he may clear it
 
     def get(self, key: bytes) -> bytes | None:
         """The bytes at `key` as of now."""
@@ -51,10 +60,19 @@ class Overlay:
             self._reads[key] = self._view.get(key)
         return self._reads[key]
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The bytes at these keys as of now."""
+        return list(map(self.get, keys))
+
     def put(self, key: bytes, value: bytes) -> None:
         """Set the bytes at `key`."""
         self._note(key)
         self._writes[key] = value
+
+    def put_many(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Set the bytes at these keys; not while an operation runs."""
+        assert self._journal is None
+        self._writes.update(rows)
 
     def delete(self, key: bytes) -> None:
         """Remove `key`."""
@@ -103,10 +121,12 @@ class Overlay:
                 del self._writes[key]
         self._journal = None
 
-    def sorted_writes(self) -> tuple[tuple[bytes, bytes | None], ...]:
+    def sorted_writes(self) -> tuple[Write, ...]:
         """What this commit changes, by key; writes that change nothing are left out."""
-        return tuple((key, value) for key, value in sorted(self._writes.items()) if value != self.before(key))
+        writes, before = self._writes, self.before
+        return tuple([(key, writes[key]) for key in sorted(writes) if writes[key] != before(key)])
 
     def _note(self, key: bytes) -> None:
+        self.touched.append(key)
         if self._journal is not None and key not in self._journal:
             self._journal[key] = (key in self._writes, self._writes.get(key))

@@ -2,23 +2,30 @@
 
 Most transactions are transfers that succeed, and most of their cost was reading and writing the same few records. Only
 those are done here; one that would fail, or be skipped, is left to the general way, which knows the reasons.
+`Transfers` is the reference; `CompiledTransfers` does the same for whole batches in the compiled library.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from octra.consensus.ledger import fees, keys, ops
+from octra.consensus.batch import Items, frame
+from octra.consensus.ledger import fees, keys, native, ops
 from octra.consensus.ledger.execution import Execution
+from octra.consensus.ledger.outcome import LedgerBatch
 from octra.consensus.ledger.receipts import OK, Receipt
 from octra.consensus.ledger.records import Account, Node, Pool
-from octra.consensus.ledger.transactions import EXPIRY_EPOCHS_MAX, NONCE_WINDOW, Transaction
+from octra.consensus.ledger.transactions import (
+    ANY_TRANSFER,
+    EXPIRY_EPOCHS_MAX,
+    NONCE_WINDOW,
+    StaticRules,
+    Transaction,
+)
 from octra.crypto.hash import EMPTY_ROOT
 from octra.primitives import AMOUNT_MAX
-
-_ANY: Final = ops.Transfer(bytes(32), 1)  # all transfers have one price
 
 
 class _Open(Struct):
@@ -35,7 +42,7 @@ class Transfers:
 
     def __init__(self, x: Execution) -> None:
         self._x = x
-        self._required = fees.minimum_fee(_ANY, x.params.prices)
+        self._required = fees.minimum_fee(ANY_TRANSFER, x.params.prices)
         self._open: dict[bytes, _Open] = {}
         self._tips: dict[int, int] = {}  # by seat
         self._fees = 0  # how many required fees were paid
@@ -74,12 +81,8 @@ class Transfers:
             if account.changed:
                 x.state.store(keys.account(address), Account(account.balance, account.nonce, account.used))
         self._open.clear()
-        x.money.spend(self._required, Pool.ORDER, times=self._fees)
+        _keep_fees(x, self._required, self._fees, self._tips)
         self._fees = 0
-        for seat, tips in self._tips.items():
-            name = x.authors[seat].node_id
-            node = x.node(name)
-            x.store_node(name, Node(node.seat, node.tips + tips, node.skipped, node.certified, node.faults))
         self._tips.clear()
 
     def _account(self, address: bytes) -> _Open:
@@ -88,3 +91,52 @@ class Transfers:
             stored = self._x.account(address)
             account = self._open[address] = _Open(stored.balance, stored.nonce, stored.used)
         return account
+
+
+class CompiledTransfers:
+    """The transfers of one commit, by the compiled library: only where `native.available()`."""
+
+    def __init__(self, x: Execution, rules: StaticRules) -> None:
+        self._x, self._chain = x, rules.chain
+        self._required, self._minimum = fees.minimum_fee(ANY_TRANSFER, x.params.prices), rules.minimum_fee(ANY_TRANSFER)
+        self._accounts = native.Accounts(
+            height=x.clock.height,
+            epoch=x.clock.epoch,
+            required_fee=self._required,
+            secret=int.from_bytes(x.coin[:8], "little"),
+        )
+        self._author_seat = 0
+
+    def begin(self, batch: LedgerBatch) -> None:
+        """The next batch: `run` executes its transfers."""
+        items = batch.transactions
+        framed = items.framed if isinstance(items, Items) else frame(items)
+        self._author_seat = batch.author_seat
+        operator = self._x.authors[batch.author_seat].operator
+        fresh = self._accounts.take(framed, self._chain, self._minimum, operator)
+        self._accounts.put(fresh, self._x.state.get_many(fresh))
+
+    def run(self, start: int, index: int) -> native.Ran:
+        """Execute from item `start` on until one must go the general way; the first receipt is the block's `index`-th.
+
+        What they changed is written down at the end, for whoever reads the state next.
+        """
+        x, accounts = self._x, self._accounts
+        if x.state.touched:
+            others = sorted({key for key in x.state.touched if len(key) == native.ACCOUNT_KEY and key[0] == 1})
+            accounts.put(others, x.state.get_many(others))
+            x.state.touched.clear()
+        ran = accounts.run(start, index)
+        if ran.ids:
+            x.state.put_many(accounts.settle())
+            _keep_fees(x, self._required, len(ran.ids), {self._author_seat: ran.tips} if ran.tips else {})
+        return ran
+
+
+def _keep_fees(x: Execution, required: int, times: int, tips: Mapping[int, int]) -> None:
+    """Required fees go where all fees go, what is above them to the authors, by seat."""
+    x.money.spend(required, Pool.ORDER, times=times)
+    for seat, units in tips.items():
+        name = x.authors[seat].node_id
+        node = x.node(name)
+        x.store_node(name, Node(node.seat, node.tips + units, node.skipped, node.certified, node.faults))

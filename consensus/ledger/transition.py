@@ -15,9 +15,9 @@ from octra.consensus.ledger import blobs, epochs, inputs, keys, openings, valida
 from octra.consensus.ledger.committee_math import CommitteeMath
 from octra.consensus.ledger.execute import Run, execute_batch, execute_calls, keep_events
 from octra.consensus.ledger.execution import Execution, Money
-from octra.consensus.ledger.outcome import BlockFacts, LedgerBatch, LedgerCommit, Outcome, SeatFault, Write
+from octra.consensus.ledger.outcome import BlockFacts, LedgerBatch, LedgerCommit, Outcome, SeatFault
 from octra.consensus.ledger.params import LedgerParams
-from octra.consensus.ledger.receipts import receipts_root
+from octra.consensus.ledger.receipts import receipts_root, transactions_root
 from octra.consensus.ledger.records import (
     CircleRecord,
     Clock,
@@ -29,9 +29,9 @@ from octra.consensus.ledger.records import (
     Request,
     Supply,
 )
-from octra.consensus.ledger.state import Overlay, load
+from octra.consensus.ledger.state import Overlay, Write, load
 from octra.consensus.ports import CallOutcome, CircleEngine, CircleView, StateView
-from octra.crypto.hash import H, merkle_root
+from octra.crypto.hash import H
 
 __all__ = ["LedgerBatch", "LedgerCommit", "Outcome", "SeatFault", "apply_commit", "clock_of", "seal_circle_records"]
 
@@ -157,14 +157,14 @@ def _settle_due(x: Execution) -> None:
 def _close(run: Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> Outcome:
     x = run.x
     root = receipts_root(run.receipts, x.settlements)
-    transactions_root = merkle_root([receipt.tx for receipt in run.receipts])
-    x.state.store(keys.commit_record(x.clock.height), CommitRecord(x.clock.height, root, transactions_root))
-    x.close_supply()
+    ids_root = transactions_root(run.receipts)
+    x.state.store(keys.commit_record(x.clock.height), CommitRecord(x.clock.height, root, ids_root))
+    writes = x.close_supply()
     return Outcome(
-        writes=x.state.sorted_writes(),
+        writes=writes,
         circle_writes={circle: tuple(sorted(diff.items())) for circle, diff in sorted(run.queue.diffs.items())},
         circle_records={c: x.state.require(keys.circle(c), CircleRecord) for c in sorted(run.queue.diffs)},
-        receipts=tuple(run.receipts),
+        receipts=run.receipts,
         places=tuple(run.places),
         settlements=tuple(x.settlements),
         events=tuple(run.events),
@@ -176,7 +176,7 @@ def _close(run: Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> Ou
             epoch=x.clock.epoch,
             epoch_started=epoch_started,
             time_ms=x.clock.time_ms,
-            transactions_root=transactions_root,
+            transactions_root=ids_root,
             receipts_root=root,
             transaction_count=len(run.receipts),
         ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.batch import Batch as BatchBytes
-from octra.consensus.batch import admit_batch, batch_id, make_batch, split_transactions
+from octra.consensus.batch import admit_batch, batch_id, items_of, make_batch
 from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees
 from octra.consensus.ledger.errors import InvalidTransaction
@@ -94,7 +94,7 @@ class MempoolActor:
             if batch.author != self._seating.author:
                 continue
             self._sequence = max(self._sequence, batch.sequence)
-            items = [bytes(item) for item in split_transactions(batch)]
+            items = items_of(batch)
             ids = tuple(decode_item(item).id for item in items)
             if all(self._stores.blocks.transaction_place(tx_id) is not None for tx_id in ids):
                 continue
@@ -212,7 +212,7 @@ class MempoolActor:
     def _readmit(self, batch: bytes) -> None:
         """Transactions of a batch whose committee is gone come back to the pool, as far as no block has them."""
         data = self._stores.blocks.batch(batch)
-        items = [] if data is None else [bytes(item) for item in split_transactions(decode(data, BatchBytes))]
+        items = [] if data is None else list(items_of(decode(data, BatchBytes)))
         fresh = [item for item in items if not self._is_known(decode_item(item).id)]
         for transaction in admit_each(fresh, self._facts.params.static_rules(self._epoch)):
             with contextlib.suppress(InvalidInput):
@@ -331,7 +331,7 @@ class MempoolActor:
         batch = admit_batch(data, self._seating.committee)
         if not self._stores.blocks.has_batch(id):
             self._stores.writes.submit(self._rows(id, data), durable=False)  # before the vertex that vouches for it
-        self._told_stored(id, batch.author, len(split_transactions(batch)), len(data))
+        self._told_stored(id, batch.author, len(items_of(batch)), len(data))
 
     def _rows(self, id: bytes, data: bytes) -> Batch:
         rows = Batch()
@@ -368,8 +368,8 @@ class MempoolActor:
         if data is None:
             return
         rules = self._facts.params.static_rules(None)
-        items = split_transactions(admit_batch(data, self._seating.committee))
-        verdict = self._verdicts[id] = first_invalid(map(bytes, items), rules)
+        items = items_of(admit_batch(data, self._seating.committee))
+        verdict = self._verdicts[id] = first_invalid(items, rules)
         if len(self._verdicts) > SEEN_MAX:
             self._verdicts.popitem(last=False)
         self._ordering.tell(BatchChecked(id, verdict))

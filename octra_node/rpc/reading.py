@@ -8,7 +8,7 @@ from octra.circles.identity import origin_label
 from octra.circles.manifest import decode as decode_manifest
 from octra.codec import decode
 from octra.consensus.batch import Batch as BatchFrame
-from octra.consensus.batch import split_transactions
+from octra.consensus.batch import items_of
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.ledger import keys
 from octra.consensus.ledger.legacy import LegacyText
@@ -286,7 +286,7 @@ class StoredView:
         if found is None or data is None:
             return None
         try:
-            return decode_item(bytes(split_transactions(decode(data, BatchFrame))[found[1]]))
+            return decode_item(items_of(decode(data, BatchFrame))[found[1]])
         except (InvalidInput, IndexError):
             return None
 
@@ -296,9 +296,9 @@ class StoredView:
             data = self.blocks.batch(batch_id)
             if data is None:
                 continue
-            for item in split_transactions(decode(data, BatchFrame)):
+            for item in items_of(decode(data, BatchFrame)):
                 try:
-                    yield decode_item(bytes(item))
+                    yield decode_item(item)
                 except InvalidInput:
                     break  # a batch with a malformed transaction is void
 

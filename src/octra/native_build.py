@@ -30,6 +30,7 @@ class Library:
     output: Path
     portable: tuple[str, ...] = ()  # flags of the variant that any processor runs
     x86: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # further variants, by name
+    includes: Path | None = None  # headers that it shares with another library
 
 
 KERNEL: Final = Library(
@@ -52,7 +53,14 @@ ED25519: Final = Library(
     {"avx2": ("-mavx2", '-DOCTRA_FOUR="four_avx2.hpp"')},
 )
 TREE: Final = Library("state tree", _PACKAGE / "storage" / "native", "tree.cpp", _PACKAGE / "storage" / "_tree.so")
-LIBRARIES: Final = (KERNEL, ED25519, TREE)
+LEDGER: Final = Library(
+    "ledger",
+    _PACKAGE / "consensus" / "native",
+    "ledger.cpp",
+    _PACKAGE / "consensus" / "_ledger.so",
+    includes=ED25519.sources,
+)
+LIBRARIES: Final = (KERNEL, ED25519, TREE, LEDGER)
 
 
 def build(library: Library, compiler: str, *flags: str, output: Path | None = None) -> Path:
@@ -72,7 +80,9 @@ def build(library: Library, compiler: str, *flags: str, output: Path | None = No
             _run(compiler, *COMMON, *options, f"-DOCTRA_VARIANT={name}", *flags, "-c", source, "-o", target)
             objects.append(target)
         fresh = output.with_suffix(".new.so")
-        _run(compiler, *COMMON, *flags, "-shared", str(library.sources / library.main), *objects, "-o", str(fresh))
+        shared = ("-I", str(library.includes)) if library.includes else ()
+        main = str(library.sources / library.main)
+        _run(compiler, *COMMON, *shared, *flags, "-shared", main, *objects, "-o", str(fresh))
         fresh.replace(output)  # running processes keep the library they have mapped
     return output
 

@@ -6,6 +6,7 @@ The compiled library checks many signatures at once; without it libsodium reache
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,7 +16,17 @@ from octra.crypto import ed25519_native
 from octra.crypto.ed25519_native import NativeEngine
 from octra.crypto.ed25519_sodium import ORDER, SodiumEngine
 
-__all__ = ["KEY_SIZE", "ORDER", "SEED_SIZE", "SIGNATURE_SIZE", "SigningKey", "engine", "verify", "verify_many"]
+__all__ = [
+    "KEY_SIZE",
+    "ORDER",
+    "SEED_SIZE",
+    "SIGNATURE_SIZE",
+    "SigningKey",
+    "engine",
+    "verify",
+    "verify_joined",
+    "verify_many",
+]
 
 KEY_SIZE, SIGNATURE_SIZE, SEED_SIZE = 32, 64, 32
 
@@ -60,6 +71,11 @@ def verify_many(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
     for i, verdict in zip(whole, _engine().verify_many([items[i] for i in whole]), strict=True):
         verdicts[i] = verdict
     return verdicts
+
+
+def verify_joined(keys: bytes, signatures: bytes, messages: bytes, offsets: array[int]) -> list[bool]:
+    """The same for joined keys, signatures and messages: message i is [offsets[i], offsets[i + 1]), u64 each."""
+    return _engine().verify_joined(keys, signatures, messages, offsets) if len(offsets) > 1 else []
 
 
 def engine() -> str:

@@ -59,10 +59,15 @@ class NativeEngine:
             return []
         keys, signatures, messages = zip(*items, strict=True)
         offsets = array("Q", accumulate(map(len, messages), initial=0))
+        return self.verify_joined(b"".join(keys), b"".join(signatures), b"".join(messages), offsets, seed)
+
+    def verify_joined(
+        self, keys: bytes, signatures: bytes, messages: bytes, offsets: array[int], seed: bytes | None = None
+    ) -> list[bool]:
+        """The same for joined columns; message i is [offsets[i], offsets[i + 1])."""
         # Whoever signs must not foresee the coefficients, so they come from the system at the last moment.
         seed = os.urandom(32) if seed is None else seed
-        verdicts = self._verify(b"".join(keys), b"".join(signatures), b"".join(messages), offsets, seed)
-        return [verdict == 1 for verdict in verdicts]
+        return [verdict == 1 for verdict in self._verify(keys, signatures, messages, offsets, seed)]
 
     def sum_of_multiples(self, points: Sequence[bytes], scalars: Sequence[int]) -> bytes | None:
         """The encoding of sum scalar * point, or None if a point is none or a scalar not below the order: for tests."""

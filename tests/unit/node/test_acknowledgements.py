@@ -12,7 +12,7 @@ from whole_node import facts_of, node
 
 from octra.codec import decode
 from octra.consensus.batch import Batch as BatchBytes
-from octra.consensus.batch import split_transactions
+from octra.consensus.batch import items_of
 from octra.consensus.effects import Propose
 from octra.consensus.ledger import fees, ops
 from octra.consensus.ledger.transactions import build, sign
@@ -59,7 +59,7 @@ async def pending(answer: asyncio.Task[bytes]) -> bool:
 def stored(parts: Parts) -> list[bytes]:
     """Items in batches on the node's disk."""
     batches = [decode(data, BatchBytes) for _, data in parts.stores.blocks.batches(0)]
-    return [bytes(item) for batch in batches for item in split_transactions(batch)]
+    return [item for batch in batches for item in items_of(batch)]
 
 
 def test_who_sends_the_same_again_hears_nothing_before_it_lies_in_a_batch(

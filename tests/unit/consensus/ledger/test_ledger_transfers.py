@@ -68,17 +68,22 @@ def outcome_of(plan: list[list[Payment]]) -> Outcome:
 
 @given(blocks)
 @settings(max_examples=120, deadline=None)
-def test_the_short_way_and_the_general_way_agree(plan: list[list[Payment]]) -> None:
-    short = outcome_of(plan)
+def test_the_compiled_the_short_and_the_general_way_agree(plan: list[list[Payment]]) -> None:
+    outcomes = [outcome_of(plan)]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCTRA_NO_KERNEL", "1")
+        outcomes.append(outcome_of(plan))
         patch.setattr(Transfers, "take", lambda *_: None)
-        general = outcome_of(plan)
-    assert short == general
+        outcomes.append(outcome_of(plan))
+    compiled, short, general = outcomes
+    assert compiled == short == general
 
 
-def test_most_transfers_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("without_library", ["", "1"])
+def test_most_transfers_go_the_short_way(without_library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from octra.consensus.ledger import accounts
 
+    monkeypatch.setenv("OCTRA_NO_KERNEL", without_library)
     monkeypatch.setattr(accounts, "transfer", lambda *_: pytest.fail("the general way"))
     plan = [[Payment(0, 1, 7, nonce, 1_000, 100) for nonce in (1, 2, 3)], [Payment(1, 4, 7, 1, 5_000, 100)]]
     outcome = outcome_of(plan)

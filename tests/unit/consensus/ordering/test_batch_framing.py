@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ordering.world import RealKeys
 
 from octra.codec import encode
-from octra.consensus.batch import Batch, admit_batch, batch_id, make_batch, split_transactions
+from octra.consensus.batch import Batch, admit_batch, batch_id, items_of, make_batch
 from octra.consensus.errors import InvalidBatch
 from octra.errors import InvalidInput
 
@@ -16,7 +16,7 @@ from octra.errors import InvalidInput
 def test_transactions_come_back_in_order(keys: RealKeys, transactions: list[bytes]) -> None:
     data = make_batch(keys.committee.anchor, 1, 5, transactions)
     batch = admit_batch(data, keys.committee)
-    assert [bytes(view) for view in split_transactions(batch)] == transactions
+    assert list(items_of(batch)) == transactions
     assert (batch.author, batch.sequence) == (1, 5)
 
 
@@ -34,7 +34,7 @@ def test_a_batch_beyond_the_limits_is_not_made(keys: RealKeys, transactions: lis
 
 def test_the_largest_count_is_admitted(keys: RealKeys) -> None:
     data = make_batch(keys.committee.anchor, 1, 0, [b"x"] * 1_000)
-    assert len(split_transactions(admit_batch(data, keys.committee))) == 1_000
+    assert len(items_of(admit_batch(data, keys.committee))) == 1_000
 
 
 def _framed(*words: int, data: bytes = b"") -> bytes:
