@@ -88,7 +88,7 @@ def _reveal(
 ) -> tuple[bytes | None, tuple[int, ...]]:
     """The combined signature or None, and the seats whose shares turned out bad."""
     needed = committee.faults + 1
-    signature = _combine(committee, message, shares[:needed])
+    signature = _combine(committee, message, sorted(shares)[:needed])
     if signature is not None:
         return signature, ()
     good: list[tuple[int, bytes]] = []
@@ -104,11 +104,7 @@ def _reveal(
 def _combine(committee: Committee, message: bytes, shares: Sequence[tuple[int, bytes]]) -> bytes | None:
     if len(shares) < committee.faults + 1:
         return None
-    try:
-        signature = bls.combine({seat + 1: share for seat, share in shares})
-    except bls.InvalidPoint:
-        return None
-    return signature if bls.verify(committee.coin_group_key, signature, message) else None
+    return bls.combine_verified({seat + 1: share for seat, share in shares}, committee.coin_group_key, message)
 
 
 class _Stream:

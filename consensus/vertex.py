@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -195,15 +196,11 @@ def check_vertex(vertex: Vertex, committee: Committee) -> None:
     _check_count("batch references", body.batches, limits.BATCH_REFS_MAX)
     _check_count("attestations", body.attested, limits.ATTESTED_MAX)
     _check_count("evidence", body.evidence, limits.EVIDENCE_MAX)
-    if any(a >= b for a, b in zip(body.attested, body.attested[1:], strict=False)):
+    if body.attested and any(a >= b for a, b in pairwise(body.attested)):
         raise Malformed("vertex body", "attestations are not sorted")
-    if len({ref.id for ref in body.batches}) != len(body.batches):
-        raise Malformed("vertex body", "a batch is referenced twice")
-    if any(
-        not 1 <= ref.count <= limits.BATCH_TX_MAX or not 1 <= ref.size <= limits.BATCH_BYTES_MAX for ref in body.batches
-    ):
-        raise Malformed("vertex body", "count or size of a batch out of range")
-    if any(len(item) > limits.EVIDENCE_BYTES_MAX for item in body.evidence):
+    if body.batches:
+        _check_batches(body.batches)
+    if body.evidence and max(map(len, body.evidence)) > limits.EVIDENCE_BYTES_MAX:
         raise Malformed("vertex body", "evidence too large")
     if len(body.coin_share) != (SIGNATURE_SIZE if header.round > limits.DECIDE_DEPTH else 0):
         raise CoinShareMissing(header.round)
@@ -222,18 +219,19 @@ def _check_parents(parents: tuple[ParentLink, ...], round: int, committee: Commi
         if parents:
             raise TooFewParents(0, len(parents))
         return
-    seen: set[int] = set()
-    for link in parents:
-        if link.author >= committee.size:
-            raise UnknownAuthor(link.author)
-        if link.author in seen:
-            raise DuplicateParentAuthor(link.author)
-        seen.add(link.author)
-    if len(seen) < committee.quorum:
-        raise TooFewParents(committee.quorum, len(seen))
+    authors = [link.author for link in parents]
+    highest = max(authors, default=0)
+    if highest >= committee.size:
+        raise UnknownAuthor(highest)
+    if len(set(authors)) < len(authors):
+        raise DuplicateParentAuthor(next(author for author in authors if authors.count(author) > 1))
+    if len(authors) < committee.quorum:
+        raise TooFewParents(committee.quorum, len(authors))
 
 
 def _check_weak(weak: tuple[WeakLink, ...], round: int, committee: Committee) -> None:
+    if not weak:
+        return
     _check_count("weak links", weak, limits.WEAK_MAX)
     for link in weak:
         if link.author >= committee.size:
@@ -242,6 +240,13 @@ def _check_weak(weak: tuple[WeakLink, ...], round: int, committee: Committee) ->
             raise WeakTooOld(link.round)
     if len({link.id for link in weak}) != len(weak):
         raise Malformed("vertex body", "a weak link stands twice")
+
+
+def _check_batches(batches: tuple[BatchRef, ...]) -> None:
+    if len({ref.id for ref in batches}) != len(batches):
+        raise Malformed("vertex body", "a batch is referenced twice")
+    if any(not 1 <= ref.count <= limits.BATCH_TX_MAX or not 1 <= ref.size <= limits.BATCH_BYTES_MAX for ref in batches):
+        raise Malformed("vertex body", "count or size of a batch out of range")
 
 
 def _check_count(what: str, items: tuple[object, ...], limit: int) -> None:

@@ -170,7 +170,7 @@ def _inserted(state: DagState, entry: Entry, sender: NodeId | None, effects: lis
         effects += state.deltas.heard(entry.vertex)
     effects += state.closing.inserted(entry)
     if state.own is not None and entry.author == state.own_seat:
-        state.own.published(entry, state.now_ms or 0)
+        state.own.published(state.store, entry, state.now_ms or 0)
         for reference in body.batches:
             if state.ordering.is_settled(reference.id):  # in a replay the order may be ahead of the vertices
                 state.own.settle(reference.id)

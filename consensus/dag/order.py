@@ -94,9 +94,10 @@ class Ordering:
 
     def marks(self) -> list[tuple[int, int, bytes, bool]]:
         """(round, author, id, void) of every ordered vertex above the floor, sorted."""
-        return sorted(
-            (round, author, id, self.ordered[id]) for round, here in self.places.items() for id, author in here.items()
-        )
+        found: list[tuple[int, int, bytes, bool]] = []
+        for round in sorted(self.places):
+            found += sorted([(round, author, id, self.ordered[id]) for id, author in self.places[round].items()])
+        return found
 
     def restore_marks(self, marks: list[tuple[int, int, bytes, bool]]) -> None:
         """Take over the ordered vertices, as of a snapshot."""

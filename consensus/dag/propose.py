@@ -71,8 +71,9 @@ class Proposer:
         own = self.last_entry
         if own is not None and lowest <= own.round <= round - 2 and own.id in store:
             chosen.append(own)
-        reached = _uncovered_cone([*parents, *chosen], lowest)
-        for late in range(lowest, round - 1):
+        open_rounds = [late for late in range(lowest, round - 1) if store.uncovered.get(late)]
+        reached = _uncovered_cone([*parents, *chosen], lowest) if open_rounds else set()
+        for late in open_rounds:
             for entry in store.at(late):
                 if len(chosen) == limits.WEAK_MAX:
                     return chosen
@@ -90,7 +91,7 @@ class Proposer:
         """Batches to attest now, sorted as the vertex wants them."""
         return tuple(sorted(list(self.attest)[: limits.ATTESTED_MAX]))
 
-    def published(self, entry: Entry, now_ms: int) -> None:
+    def published(self, store: Store, entry: Entry, now_ms: int) -> None:
         """An own vertex is in the DAG: what it says need not be said again."""
         self.last_round = max(self.last_round, entry.round)
         if self.last_entry is None or entry.round > self.last_entry.round:
@@ -105,7 +106,7 @@ class Proposer:
             self.attested[id] = entry.round
         for item in entry.vertex.body.evidence:
             self.evidence.pop(item, None)
-        _cover(entry)
+        store.cover(entry)
 
     def settle(self, id: bytes) -> None:
         """A batch matured: nothing more to say about it."""
@@ -144,17 +145,6 @@ class Proposer:
         if self.short_since_ms is None:
             self.short_since_ms = now_ms
         return now_ms >= self.short_since_ms + limits.SHUN_WAIT_MS
-
-
-def _cover(top: Entry) -> None:
-    """Mark the cone of our vertex; what is marked already has a marked cone."""
-    top.covered = True
-    stack = [top]
-    while stack:
-        for link in stack.pop().links:
-            if not link.covered:
-                link.covered = True
-                stack.append(link)
 
 
 def _uncovered_cone(tops: list[Entry], lowest: int) -> set[bytes]:

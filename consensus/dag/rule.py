@@ -28,12 +28,12 @@ def certified(entry: Entry, author: int, quorum: int) -> Entry | None:
     """The vertex by `author`, four rounds below, for which q of the entry's parents vote. Weak links never count."""
     if author in entry.certificates:
         return entry.certificates[author]
-    votes: dict[bytes, int] = {}
+    votes: dict[Entry, int] = {}
     winner: Entry | None = None
     for parent in entry.parents:
         choice = parent.support[VOTE_DEPTH - 1][author]  # in the round of the slot
         if choice is not None:
-            count = votes[choice.id] = votes.get(choice.id, 0) + 1
+            count = votes[choice] = votes.get(choice, 0) + 1
             if count == quorum:
                 winner = choice
     entry.certificates[author] = winner

@@ -6,10 +6,10 @@ invalid: floors differ between honest seats, so only a vertex's own bytes may co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from octra.consensus import limits
-from octra.consensus.vertex import Vertex
+from octra.consensus.vertex import ParentLink, Vertex
 
 Row = list["Entry | None"]  # by author: the vertex of one round that an entry supports
 
@@ -24,7 +24,8 @@ class Entry:
         self.id, self.round, self.author = vertex.id, vertex.round, vertex.author
         self.parents = parents
         self.links = parents + weak  # in stored order: support and votes depend on it
-        self.support = [_support(self, self.round - depth, size) for depth in range(1, limits.VOTE_DEPTH + 1)]
+        self.support = [_linked(self, size)]
+        self.support += [_support(self, self.round - depth, size) for depth in range(2, limits.VOTE_DEPTH + 1)]
         self.certificates: dict[int, Entry | None] = {}  # by author, filled by the rule when asked
         self.covered = False  # in the cone of our own last vertex
 
@@ -35,6 +36,14 @@ class Entry:
     def release(self) -> None:
         """Forget the links, so that dropping an entry frees all below it."""
         self.parents, self.links, self.support, self.certificates = [], [], [], {}
+
+
+def _linked(entry: Entry, size: int) -> Row:
+    """Of the round just below, what the entry links to itself; the first of an author wins."""
+    row: Row = [None] * size
+    for parent in reversed(entry.parents):
+        row[parent.author] = parent
+    return row
 
 
 def _support(entry: Entry, target: int, size: int) -> Row:
@@ -76,6 +85,8 @@ class Store:
         self.floor = 0
         self.entries: dict[bytes, Entry] = {}  # in order of insertion
         self.rounds: dict[int, dict[int, list[Entry]]] = {}  # round -> author -> twins in order of insertion
+        self.uncovered: dict[int, int] = {}  # round -> entries outside the cone of our own last vertex
+        self._present: dict[int, set[ParentLink]] = {}  # round -> the links that its entries resolve
         self.quorum_round = 0  # highest round with vertices of q authors
         self.highest_round = 0
         self.waiting: dict[bytes, Vertex] = {}
@@ -120,14 +131,16 @@ class Store:
 
     def missing(self, vertex: Vertex) -> list[Link]:
         """Links above the floor that no entry resolves."""
-        found = []
+        found: list[Link] = []
         below = vertex.round - 1
-        for parent in vertex.body.parents if below > self.floor else ():
-            if not self._resolves(parent.id, below, parent.author):
-                found.append(Link(below, parent.author, parent.id))
+        if below > self.floor:
+            present: Set[ParentLink] = self._present.get(below, frozenset())
+            found += [Link(below, link.author, link.id) for link in vertex.body.parents if link not in present]
         for weak in vertex.body.weak:
-            if weak.round > self.floor and not self._resolves(weak.id, weak.round, weak.author):
-                found.append(Link(weak.round, weak.author, weak.id))
+            if weak.round > self.floor:
+                present = self._present.get(weak.round, frozenset())
+                if ParentLink(weak.author, weak.id) not in present:
+                    found.append(Link(weak.round, weak.author, weak.id))
         return found
 
     def receive(self, vertex: Vertex) -> list[Entry]:
@@ -151,6 +164,8 @@ class Store:
         if floor <= self.floor:
             return []
         for round in range(self.floor + 1, floor + 1):
+            self._present.pop(round, None)
+            self.uncovered.pop(round, None)
             for twins in self.rounds.pop(round, {}).values():
                 for entry in twins:
                     del self.entries[entry.id]
@@ -170,6 +185,18 @@ class Store:
         self._waiters = {id: waiters for id, waiters in self._waiters.items() if id in wanted}
         return ready
 
+    def cover(self, top: Entry) -> None:
+        """Mark the cone of our own vertex; what is marked already has a marked cone."""
+        stack = [] if top.covered else [top]
+        top.covered = True
+        for entry in stack:  # grows while we walk
+            if entry.round in self.uncovered:
+                self.uncovered[entry.round] -= 1
+            for link in entry.links:
+                if not link.covered:
+                    link.covered = True
+                    stack.append(link)
+
     def cone(self, top: Entry, above: int, skip: dict[bytes, bool]) -> list[Entry]:
         """Entries reachable from `top`, itself included, in rounds > `above`, not walking into `skip`."""
         seen = {top.id}
@@ -181,10 +208,6 @@ class Store:
                     found.append(link)
         return found
 
-    def _resolves(self, id: bytes, round: int, author: int) -> bool:
-        entry = self.entries.get(id)
-        return entry is not None and entry.round == round and entry.author == author
-
     def _insert(self, vertex: Vertex) -> Entry:
         self._stop_waiting(vertex)
         floor = self.floor
@@ -194,6 +217,8 @@ class Store:
         self.entries[entry.id] = entry
         authors = self.rounds.setdefault(entry.round, {})
         authors.setdefault(entry.author, []).append(entry)
+        self._present.setdefault(entry.round, set()).add(ParentLink(entry.author, entry.id))
+        self.uncovered[entry.round] = self.uncovered.get(entry.round, 0) + 1
         if len(authors) >= self.quorum and entry.round > self.quorum_round:
             self.quorum_round = entry.round
         self.highest_round = max(self.highest_round, entry.round)

@@ -38,6 +38,7 @@ class Sync:
         self.vertices: dict[bytes, Want] = {}
         self.batches: dict[bytes, Want] = {}
         self._seen = [0] * len(seats)  # per seat: highest round of its vertices that reached us
+        self._ranked = self._seen  # the same, highest first
         self._next_ms = 0  # no want is due before
         self._range: tuple[NodeId, int, int] | None = None  # peer, last round asked for, when to ask another
         self._range_attempts = own_seat or 0  # not everybody asks the same peer first
@@ -47,11 +48,13 @@ class Sync:
 
     def saw(self, seat: int, round: int) -> None:
         """A vertex of this seat and round exists."""
-        self._seen[seat] = max(self._seen[seat], round)
+        if round > self._seen[seat]:
+            self._seen[seat] = round
+            self._ranked = sorted(self._seen, reverse=True)
 
     def reached_round(self, faults: int) -> int:
         """A round that an honest seat has reached: f liars cannot raise it."""
-        return sorted(self._seen, reverse=True)[faults]
+        return self._ranked[faults]
 
     def later_epoch_seen(self, peer: NodeId, now_ms: int) -> None:
         """This peer has left our epoch, so he holds all that we need for it. We may be about to leave by ourselves."""

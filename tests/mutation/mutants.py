@@ -239,8 +239,8 @@ MUTANTS = (
         24,
         "q - 1 parents suffice",
         "consensus/vertex.py",
-        "if len(seen) < committee.quorum:",
-        "if len(seen) < committee.quorum - 1:",
+        "if len(authors) < committee.quorum:",
+        "if len(authors) < committee.quorum - 1:",
         (VERTEX,),
     ),
     Mutant(
@@ -353,8 +353,8 @@ MUTANTS = (
         38,
         "a mismatched link resolves",
         "consensus/dag/store.py",
-        "return entry is not None and entry.round == round and entry.author == author",
-        "return entry is not None",
+        "for link in vertex.body.parents if link not in present]",
+        "for link in vertex.body.parents if link.id not in self.entries]",
         (STORE,),
     ),
     Mutant(

@@ -105,8 +105,9 @@ def add_commitments(rows: Sequence[Sequence[bytes]]) -> tuple[bytes, ...]:
 def interpolate(shares: Mapping[int, int], x: int) -> int:
     """The polynomial through `shares` (by their x) at another x."""
     moved = tuple(sorted(known - x for known in shares))
-    weights = bls._lagrange_at_zero(moved)
-    return sum(weight * shares[known + x] for weight, known in zip(weights, moved, strict=True)) % bls.ORDER
+    weights, divisor = bls._lagrange_at_zero(moved)
+    total = sum(weight * shares[known + x] for weight, known in zip(weights, moved, strict=True))
+    return total * pow(divisor, -1, bls.ORDER) % bls.ORDER
 
 
 def _challenge(*points: bytes) -> int:

@@ -56,6 +56,20 @@ def test_any_threshold_of_shares_gives_the_same_signature(seats: list[int], secr
     assert bls.combine(two) != bls.SecretScalar(secret).sign(b"round")
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(1, 25)), st.integers(0, 7))
+def test_a_combination_is_returned_only_if_it_is_the_signature_of_the_group(seats: list[int], liar: int) -> None:
+    shares = bls.deal(secret := 7**90, 7, 24, range(100, 107))
+    group = bls.SecretScalar(secret)
+    chosen = {x: shares[x - 1].sign(b"round") for x in seats[:8]}
+    assert bls.combine_verified(chosen, group.public(), b"round") == group.sign(b"round")
+    assert bls.combine_verified(chosen, group.public(), b"other round") is None
+    chosen[seats[liar]] = shares[seats[liar] - 1].sign(b"other round")
+    assert bls.combine_verified(chosen, group.public(), b"round") is None
+    chosen[seats[liar]] = bytes(bls.SIGNATURE_SIZE)
+    assert bls.combine_verified(chosen, group.public(), b"round") is None
+
+
 def test_a_secret_scalar_does_not_print() -> None:
     assert repr(KEYS[0]) == "<secret>"
     assert str(int.from_bytes(KEYS[0].to_bytes(), "big")) not in f"{KEYS[0]!r} {KEYS[0]!s}"
