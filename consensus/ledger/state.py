@@ -62,7 +62,13 @@ class Overlay:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The bytes at these keys as of now."""
-        return list(map(self.get, keys))
+        writes, reads = self._writes, self._remember(keys)
+        return [writes[key] if key in writes else reads[key] for key in keys]
+
+    def before_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The bytes at these keys before the commit."""
+        reads = self._remember(keys)
+        return [reads[key] for key in keys]
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the bytes at `key`."""
@@ -123,8 +129,14 @@ class Overlay:
 
     def sorted_writes(self) -> tuple[Write, ...]:
         """What this commit changes, by key; writes that change nothing are left out."""
-        writes, before = self._writes, self.before
-        return tuple([(key, writes[key]) for key in sorted(writes) if writes[key] != before(key)])
+        writes, reads = self._writes, self._remember(self._writes)
+        return tuple([(key, writes[key]) for key in sorted(writes) if writes[key] != reads[key]])
+
+    def _remember(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """What was read, with these keys."""
+        reads, view = self._reads, self._view
+        reads.update([(key, view.get(key)) for key in keys if key not in reads])
+        return reads
 
     def _note(self, key: bytes) -> None:
         self.touched.append(key)
