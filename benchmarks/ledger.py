@@ -92,7 +92,7 @@ def _measure(options: Options, folder: Path) -> None:
     rules = params.static_rules(None)
     checking, executing, applying = time.process_time(), 0.0, 0.0
     for data in blocks:
-        assert first_invalid(items_of(admit_batch(data, seating.committee)), rules) is None
+        assert first_invalid([items_of(admit_batch(data, seating.committee))], rules) == [None]
     checking = time.process_time() - checking
     profile = cProfile.Profile()
     started = time.perf_counter()

@@ -42,7 +42,8 @@ class Board:
         self._executed.append((now_ms, len(ids)))
         while self._executed and self._executed[0][0] < now_ms - RATE_WINDOW_MS:
             self._executed.popleft()
-        self._waits.extend((height, tx_id) for tx_id in ids if tx_id in self._arrived_ms)
+        if self._arrived_ms:
+            self._waits.extend((height, tx_id) for tx_id in ids if tx_id in self._arrived_ms)
         self.notify()
 
     def certify(self, height: int, now_ms: int) -> None:

@@ -148,9 +148,10 @@ class Pool:
                 heapq.heappush(self._ready, entry)
 
     def executed(self, ids: Iterable[bytes]) -> None:
-        """They are in a block."""
-        for tx_id in ids:
-            self._remove(tx_id)
+        """They are in a block: most of them have never been here."""
+        if self._entries:
+            for tx_id in [tx_id for tx_id in ids if tx_id in self._entries]:
+                self._remove(tx_id)
 
     def depart(self, tx_id: bytes, code: int, reason: str, now_ms: int, *, dropped: bool) -> None:
         """A transaction leaves without a block; why is kept for ten minutes."""

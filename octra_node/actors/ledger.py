@@ -104,7 +104,7 @@ class LedgerActor:
             height=header.height,
             epoch=header.epoch,
             time_ms=header.time_ms,
-            transactions=tuple(receipt.tx for receipt in outcome.receipts),
+            transactions=tuple(outcome.receipts.ids),
             settled=settled,
             batches=tuple(matured.id for matured in draft.batches),
             skipped=tuple((one.tx, (one.code, one.detail)) for one in outcome.skipped if one.tx),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.batch import Batch as BatchBytes
-from octra.consensus.batch import admit_batch, batch_id, items_of, make_batch
+from octra.consensus.batch import Items, admit_batch, batch_id, items_of, make_batch
 from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees
 from octra.consensus.ledger.errors import InvalidTransaction
@@ -109,21 +109,21 @@ class MempoolActor:
         self._make_batches()
 
     async def receive(self, batch: Sequence[Message]) -> None:
-        """Handle what waited, then make a batch when one is due."""
-        submits = [message for message in batch if isinstance(message, Submit)]
-        self._admit(submits)
+        """Handle what waited: submissions first, and checks of batches together, after those that came with them."""
+        self._admit([message for message in batch if isinstance(message, Submit)])
         for message in batch:
-            if not isinstance(message, Submit):
+            if not isinstance(message, Submit | WantCheck):
                 with self._context.guard(message):
                     self._handle(message)
+        wanted = [message.id for message in batch if isinstance(message, WantCheck)]
+        if wanted:
+            self._check(wanted)
 
     def _handle(self, message: Message) -> None:
         match message:
             case BatchTick():
                 self._tick_ms = None
                 self._make_batches()
-            case WantCheck(id):
-                self._check(id)
             case WantBatch(id, peer):
                 self._want(id, peer)
             case FetchedBatch(id, data):
@@ -359,17 +359,22 @@ class MempoolActor:
             return
         self._context.ref(ActorCode.MEMPOOL).tell(FetchedBatch(id, data))
 
-    def _check(self, id: bytes) -> None:
-        """The static check of every transaction; the ordering hears the index of the first bad one, or None."""
-        if id in self._verdicts:
-            self._ordering.tell(BatchChecked(id, self._verdicts[id]))
-            return
-        data = self._stores.blocks.batch(id)
-        if data is None:
-            return
-        rules = self._facts.params.static_rules(None)
-        items = items_of(admit_batch(data, self._seating.committee))
-        verdict = self._verdicts[id] = first_invalid(items, rules)
-        if len(self._verdicts) > SEEN_MAX:
+    def _check(self, ids: Sequence[bytes]) -> None:
+        """The static check of every transaction of these batches, all signatures together.
+
+        The ordering hears the index of each batch's first bad one, or None. A batch that is not held is left out.
+        """
+        held = [(id, self._stores.blocks.batch(id)) for id in dict.fromkeys(ids) if id not in self._verdicts]
+        fresh: dict[bytes, Items] = {}
+        for id, data in held:
+            with contextlib.suppress(InvalidInput):  # of a committee that is gone: nobody asks any more
+                if data is not None:
+                    fresh[id] = items_of(admit_batch(data, self._seating.committee))
+        if fresh:
+            found = first_invalid(list(fresh.values()), self._facts.params.static_rules(None))
+            self._verdicts.update(zip(fresh, found, strict=True))
+        for id in ids:
+            if id in self._verdicts:
+                self._ordering.tell(BatchChecked(id, self._verdicts[id]))
+        while len(self._verdicts) > SEEN_MAX:
             self._verdicts.popitem(last=False)
-        self._ordering.tell(BatchChecked(id, verdict))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octra.codec import encode
+from octra.consensus.batch import Items, frame
 from octra.consensus.checkpoint import Checkpoint, CheckpointBody
 from octra.consensus.coin_dealing import Ceremony, complain, deal
 from octra.consensus.ledger import errors, fees, ops
@@ -249,9 +250,20 @@ def test_many_at_once_are_judged_as_each_alone() -> None:
             assert (type(together), str(together)) == (type(error), str(error))
         else:
             assert together == alone
-    assert tx.first_invalid(good, RULES) is None
-    assert tx.first_invalid([*good, stranger, b""], RULES) == len(good)
-    assert tx.first_invalid([good[0], b"", stranger], RULES) == 1
+
+
+@pytest.mark.parametrize("without_library", ["", "1"])
+def test_each_batch_is_told_its_own_first_bad_item(without_library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCTRA_NO_KERNEL", without_library)
+    good = [item_of(op) for op in ONE_OF_EACH]
+    body = tx.build(chain=CHAIN, sender=A.public, nonce=1, expiry_epoch=20, fee=1_000, op=ops.Transfer(TO_B, 1))
+    stranger = tx.sign(body, B)
+    batches = [good, [*good, stranger, b""], good[:3], [good[0], b"", stranger], [stranger]]
+    for epoch in (None, 7):
+        rules = replace(RULES, epoch=epoch)
+        assert tx.first_invalid(batches, rules) == [None, len(good), None, 1, 0]
+        assert tx.first_invalid([Items(frame(good))], rules) == [None]
+        assert tx.first_invalid([], rules) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_double import ALICE, BOB, CAROL, CHAIN, COINS, NOBODY, START_MS, Chain, address
 
-from octra.codec import encode
+from octra.codec import decode, encode
 from octra.consensus.ledger import keys, ops
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.outcome import Outcome
@@ -22,7 +22,7 @@ PEOPLE = (ALICE, BOB, CAROL, NOBODY)  # the last has no money
 
 
 class Payment(NamedTuple):
-    """A transfer, or with `to` None the burning of its amount."""
+    """A transfer, or with `to` None the burning of its amount; with `cut` some bytes too short."""
 
     sender: int
     to: int | None
@@ -30,6 +30,8 @@ class Payment(NamedTuple):
     nonce: int
     fee: int
     expiry: int
+    memo: int = 0  # bytes
+    cut: int = 0
 
 
 payments = st.builds(
@@ -39,7 +41,9 @@ payments = st.builds(
     amount=st.sampled_from([1, 7, COINS // 2, COINS, AMOUNT_MAX]),
     nonce=st.integers(1, 5) | st.sampled_from([64, 65, 66]),
     fee=st.sampled_from([999, 1_000, 1_001, 5_000, COINS]),
-    expiry=st.sampled_from([0, 100, 1_024, 1_025, 2_000]),
+    expiry=st.sampled_from([0, 100, 100, 100, 1_024, 1_025, 2_000]),
+    memo=st.sampled_from([0, 0, 90, 256]),
+    cut=st.sampled_from([0] * 19 + [1]),
 )
 blocks = st.lists(st.lists(payments, min_size=1, max_size=12), min_size=1, max_size=3)
 
@@ -50,16 +54,22 @@ def item(chain: Chain, payment: Payment) -> bytes:
     receivers = [*map(address, PEOPLE), chain.params.seats[0].operator, bytes(32)]
     op: ops.Op = ops.Burn(payment.amount)
     if payment.to is not None:
-        op = ops.Transfer(receivers[payment.to], payment.amount)
+        op = ops.Transfer(receivers[payment.to], payment.amount, bytes(payment.memo))
     body = tx.build(
         chain=CHAIN, sender=key.public, nonce=payment.nonce, expiry_epoch=payment.expiry, fee=payment.fee, op=op
     )
-    return tx.sign(body, key)
+    wire = tx.sign(body, key)
+    return wire[: len(wire) - payment.cut]
 
 
 def outcome_of(plan: list[list[Payment]]) -> Outcome:
     chain = Chain()
-    chain.view.apply([(keys.account(bytes(32)), encode(Account(AMOUNT_MAX - 5)))])
+    money = chain.view.get(keys.account(address(CAROL)))
+    assert money is not None
+    window = Account(decode(money, Account).balance, 1, 1 << 63 | 2)  # nonces 1, 3 and 65 are used
+    chain.view.apply(
+        [(keys.account(bytes(32)), encode(Account(AMOUNT_MAX - 5))), (keys.account(address(CAROL)), encode(window))]
+    )
     batches = tuple(
         LedgerBatch(seat, tuple(item(chain, payment) for payment in block)) for seat, block in enumerate(plan)
     )
