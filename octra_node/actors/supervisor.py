@@ -331,7 +331,8 @@ class Supervisor:
             for batch in self._batches(taken):
                 child.messages_total += len(batch)
                 await actor.receive(batch)
-            await self.clock.yield_()  # a busy actor must not starve the others
+            if child.mailbox.depth:  # else `take` waits, and that lets the others run
+                await self.clock.yield_()  # a busy actor must not starve the others
         await actor.stop(child.deadline_ms)
 
     @staticmethod

@@ -199,7 +199,9 @@ class Endpoint:
         self._emit(LinkUp(peer, link.number, link.connection.remote, link.side is Side.ACCEPTOR, link.hello))
 
     def link_received(self, link: Link, lane: Lane, frames: tuple[bytes, ...]) -> None:
-        self._emit(Received(link.peer, link.number, lane, frames))
+        # At once, after what came before it: nobody calls us who would not expect it, and mailboxes gather bursts.
+        self._events.append(Received(link.peer, link.number, lane, frames))
+        self._flush()
 
     def link_announced(self, link: Link, announcement: Announcement) -> None:
         if self._identity_of(announcement) in self._announced:

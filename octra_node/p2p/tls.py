@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import Unavailable
@@ -91,7 +91,7 @@ class TlsConnection(asyncio.Protocol):
     # What asyncio tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # of every loop's TLS, though uvloop's does not derive from it
         session: ssl.SSLObject = transport.get_extra_info("ssl_object")
         # The system's own queue stays short too, so that a vertex need not wait for megabytes of other lanes.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SYSTEM_QUEUE_MAX)

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from octra.crypto.ed25519 import SigningKey
+from octra.node import event_loop
 from octra.node.clock import LoopClock
 from octra.node.p2p.carrier import Carrier
 from octra.node.p2p.endpoint import Endpoint
@@ -121,7 +122,7 @@ class World:
             assert not others, "a stopped endpoint leaves no task behind"
 
         if self.sockets:
-            asyncio.run(whole())
+            event_loop.run(whole())
         else:
             _loop.simulate(whole())
 

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from octra.crypto.ed25519 import SigningKey
+from octra.node import event_loop
 from octra.node.clock import LoopClock
 from octra.node.p2p import tls
 from octra.node.p2p.address import Place, PlaceKind
@@ -68,7 +69,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario())
+    event_loop.run(scenario())
 
 
 class Recorder:
