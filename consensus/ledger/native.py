@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -69,6 +69,15 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     root = ctypes.create_string_buffer(32)
     _library().octra_ledger_merkle(b"".join(leaves), _ends(leaves), len(leaves), root)
     return root.raw
+
+
+def sum_of_balances(rows: Iterable[bytes | None]) -> int:
+    """What these rows of accounts, as far as they exist, hold together. Only where `available()`."""
+    joined = b"".join(filter(None, rows))
+    words = (ctypes.c_uint64 * 2)()
+    known = _library().octra_ledger_balances(joined, len(joined), words)
+    assert known, "the ledger itself wrote these rows"
+    return words[0] | words[1] << 64
 
 
 class Accounts:
@@ -154,6 +163,8 @@ def _loaded() -> ctypes.CDLL | None:
     library.octra_ledger_signed.restype = number
     library.octra_ledger_merkle.argtypes = [data, data, size, data]
     library.octra_ledger_merkle.restype = None
+    library.octra_ledger_balances.argtypes = [data, size, told]
+    library.octra_ledger_balances.restype = number
     library.octra_ledger_new.argtypes = [size, size, size, size]
     library.octra_ledger_new.restype = pointer
     library.octra_ledger_take.argtypes = [pointer, data, size, data, size, data]

@@ -28,13 +28,6 @@ def load(view: StateView, key: bytes, kind: type[T]) -> T | None:
     return None if data is None else read(data, kind)
 
 
-def read_all(rows: Iterable[bytes | None], kind: type[T]) -> list[T]:
-    """The values of those rows that exist, read in one go."""
-    held = [row for row in rows if row is not None]
-    joined = b"\xdd" + len(held).to_bytes(4, "big") + b"".join(held)  # a MessagePack array
-    return decoder_of(list[kind]).decode(joined)  # type: ignore[valid-type]  # a type made at run time
-
-
 class Overlay:
     """A `StateView` with writes on top, and one savepoint for the operation that is running.
 

@@ -43,6 +43,19 @@ struct Account {
   }
 };
 
+// What joined rows of accounts hold together, in 128 bits; false if one is no account.
+inline bool sum_of_balances(const u8* rows, std::size_t size, u64& low, u64& high) {
+  low = high = 0;
+  for (Reader reader(rows, size); !reader.at_end();) {
+    reader.expect(0x93);
+    const u64 balance = reader.number();
+    reader.number(), reader.number();
+    if (!reader.good()) return false;
+    low += balance, high += low < balance;
+  }
+  return true;
+}
+
 struct Address {
   u8 bytes[32];
   bool operator==(const Address& other) const { return !std::memcmp(bytes, other.bytes, 32); }

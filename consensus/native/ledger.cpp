@@ -40,6 +40,11 @@ OCTRA_EXPORT void octra_ledger_merkle(const u8* leaves, const u32* ends, u64 cou
   merkle_root(leaves, ends, count, out);
 }
 
+// What joined rows of accounts hold together: low and high word. 0 if one is no account.
+OCTRA_EXPORT int octra_ledger_balances(const u8* rows, u64 size, u64* words) {
+  return sum_of_balances(rows, size, words[0], words[1]);
+}
+
 // An account table for one block.
 OCTRA_EXPORT void* octra_ledger_new(u64 height, u64 epoch, u64 required_fee, u64 secret) {
   return new Accounts({height, epoch, required_fee}, secret);
