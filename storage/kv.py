@@ -16,7 +16,7 @@ SCAN_PAGE_BYTES = 4 << 20
 class Family(Enum):
     """A sorted map of its own inside the one database. Integers in keys are big-endian."""
 
-    META = "meta"  # format, chain, head, signer, prune, pin/<name>
+    META = "meta"  # format, chain, head, signer, oldest, flushed, pin/<name>
     VERTEX = "vertex"  # epoch u32, round u32, author u8, id 32 -> vertex bytes
     VERTEX_ID = "vertex_id"  # id 32 -> epoch, round, author
     BATCH = "batch"  # epoch u32, id 32 -> batch bytes
@@ -29,13 +29,14 @@ class Family(Enum):
     BLOB = "blob"  # digest 32 -> ciphertext or sealed dealing, kept beside the state that names it
     CERTIFICATE = "certificate"  # kind u8, epoch u32, height u64 -> bytes
     STATE = "state"  # tree 32, raw key -> latest value
-    NODE = "node"  # version u64, sequence u32 -> tree node
-    ROOT = "root"  # tree 32, version u64 -> node ref 12 or empty, hash 32
-    STALE = "stale"  # stale since u64, kind 0 -> joined refs of nodes; kind 1, key of a dead root row -> empty
+    LEAF = "leaf"  # tree 32, path 32 -> raw key: the keys of each tree in the order of its leaves
+    NODE = "node"  # tree 32, bit u8, common path -> children of a branch, at the last flushed height
+    ROOT = "root"  # tree 32 -> link of its root, at the last flushed height; no row for an empty tree
+    HISTORY = "history"  # height u64 -> its state root, and what its writes replaced
 
 
 # Large values that are written once: kept in blob files, so that compaction does not copy them again and again.
-BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.BLOB, Family.STATE, Family.NODE})
+BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.BLOB, Family.STATE, Family.HISTORY})
 
 Row = tuple[bytes, bytes]
 

@@ -50,7 +50,7 @@ _Snapshot = Any
 _Cursor = Any
 
 
-FORMAT: Final = 2  # of keys and values; 1 (a row for every stale node) was never released
+FORMAT: Final = 3  # of keys and values; 1 and 2 (versioned tree nodes) were never released
 _FORMAT_FILE = "FORMAT"  # beside the rows, so that a newer database is recognised before it is opened
 _FORMAT_KEY = b"format"
 

@@ -6,30 +6,54 @@ What a snapshot is and when it is to be believed says `octra.consensus.snapshot`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import islice
+from typing import Final
 
 from octra.codec import encode
 from octra.consensus.snapshot import GLOBAL, InvalidSnapshot, Manifest, RootRefused, Row, Section, circle_of
-from octra.consensus.statetree import EMPTY_TREE
+from octra.consensus.statetree import EMPTY_TREE, hash_leaf
 from octra.errors import Malformed
-from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
-from octra.storage.state import HEAD_KEY, PRUNE_KEY, Head
+from octra.storage.errors import CorruptStore
+from octra.storage.history import History, put_history
+from octra.storage.kv import Batch, Family, KeyValue, ReadView, prefix_end, u64
+from octra.storage.state import FLUSHED_KEY, HEAD_KEY, OLDEST_KEY, Head, StateReader
 from octra.storage.tree.build import TreeBuilder
-from octra.storage.tree.nodes import Leaf, Link, Node, encode_node, find_root, hash_node, write_root
+from octra.storage.tree.nodes import Children, Link, encode_children, encode_link, position
 from octra.storage.tree.path import GLOBAL_TREE, circle_tree, rules_of
-from octra.storage.tree.walk import leaves
+
+PAGE: Final = 128  # values a read
+KEYS_MAX: Final = 2**63  # no limit
 
 
 def rows_at(view: ReadView, height: int) -> Iterator[tuple[bytes, Row]]:
-    """(tree, row) of the whole state at a retained height, in the order of a snapshot. Pin the height meanwhile."""
+    """(tree, row) of the whole state at a retained height, in the order of a snapshot. The view is of one instant."""
     circles = []
-    for leaf in leaves(view, find_root(view, GLOBAL_TREE, height)[1]):
-        row = leaf.key, leaf.value
+    for row in _rows_of(view, GLOBAL_TREE, height):
         if (circle := circle_of(row)) is not None:
             circles.append(circle[0])
         yield GLOBAL, row
     for id in sorted(circles):
-        for leaf in leaves(view, find_root(view, circle_tree(id), height)[1]):
-            yield id, (leaf.key, leaf.value)
+        for row in _rows_of(view, circle_tree(id), height):
+            yield id, row
+
+
+def _rows_of(view: ReadView, tree: bytes, height: int) -> Iterator[Row]:
+    """One tree's rows at a height, in the order of their paths: the newest ones, but for what changed since."""
+    values = StateReader(view).values_at(tree, height)
+    changed = sorted((rules_of(tree).path(key), key) for key in values)
+    newest = view.scan(Family.LEAF, tree, prefix_end(tree), limit=KEYS_MAX)
+    unchanged = ((name[len(tree) :], key) for name, key in newest if key not in values)
+    leaves = merge(unchanged, changed)
+    while page := [key for _, key in islice(leaves, PAGE)]:
+        stored = [key for key in page if key not in values]
+        found = dict(zip(stored, view.get_many(Family.STATE, [tree + key for key in stored]), strict=True))
+        for key in page:
+            value = values[key] if key in values else found[key]
+            if value is not None:
+                yield key, value
+            elif key in found:
+                raise CorruptStore("the value of a key is missing")
 
 
 class Installation:
@@ -38,11 +62,9 @@ class Installation:
     def __init__(self, store: KeyValue, manifest: Manifest) -> None:
         self._store, self._manifest = store, manifest
         self._height = manifest.height
-        self._nodes = 0
         self._batch = Batch()
         self._tree: bytes | None = None
-        self._builder = TreeBuilder(self._add)
-        self._root: Link | None = None
+        self._builder = TreeBuilder(self._branch)
         self._circles: dict[bytes, bytes] = {}  # id -> root, of those whose rows have not come yet
 
     def add(self, sections: Sequence[Section]) -> None:
@@ -60,9 +82,10 @@ class Installation:
         if self._circles:
             raise RootRefused(min(self._circles))
         header = self._manifest.header
-        ref = b"" if self._root is None else self._root.ref
-        head = Head(header.height, header.epoch, header.state_root, ref, header.leader)
-        self._batch.put(Family.META, PRUNE_KEY, u64(self._height) + u64(self._height))
+        head = Head(header.height, header.epoch, header.state_root, header.leader)
+        put_history(self._batch, self._height, History(header.state_root, []))
+        for key in (OLDEST_KEY, FLUSHED_KEY):
+            self._batch.put(Family.META, key, u64(self._height))
         self._batch.extend(rows)
         self._batch.put(Family.META, HEAD_KEY, encode(head))
         self._write(durable=True)
@@ -73,8 +96,10 @@ class Installation:
         for key, value in section.rows:
             if section.tree == GLOBAL:
                 self._expect(key, value)
+            path = rules.path(key)
             self._batch.put(Family.STATE, tree + key, value)
-            self._builder.push(Leaf(rules.path(key), rules.value_hash(key, value), key, value))
+            self._batch.put(Family.LEAF, tree + path, key)
+            self._builder.push(path, hash_leaf(path, rules.value_hash(key, value)))
 
     def _expect(self, key: bytes, value: bytes) -> None:
         try:
@@ -86,23 +111,22 @@ class Installation:
 
     def _close(self) -> None:
         """The tree that was read last is complete: its root must be the one that is proven."""
-        link, self._builder = self._builder.finish(), TreeBuilder(self._add)
+        link, self._builder = self._builder.finish(), TreeBuilder(self._branch)
         root = EMPTY_TREE if link is None else link.hash
         if self._tree is None:
             return
         if self._tree == GLOBAL:
-            expected, self._root = self._manifest.header.state_root, link
+            expected = self._manifest.header.state_root
         else:
             expected = self._circles.pop(self._tree, EMPTY_TREE)
         if root != expected:
             raise RootRefused(self._tree)
-        write_root(self._batch, _name(self._tree), self._height, link, None)
+        if link is not None:
+            self._batch.put(Family.ROOT, _name(self._tree), encode_link(link))
 
-    def _add(self, node: Node) -> Link:
-        ref = u64(self._height) + u32(self._nodes)
-        self._nodes += 1
-        self._batch.put(Family.NODE, ref, encode_node(node))
-        return Link(ref, hash_node(node))
+    def _branch(self, link: Link, children: Children) -> None:
+        assert self._tree is not None
+        self._batch.put(Family.NODE, position(_name(self._tree), link), encode_children(children))
 
     def _write(self, *, durable: bool) -> None:
         self._store.write(self._batch, durable=durable)

@@ -1,6 +1,7 @@
-"""The ledger's state: the latest values for execution, and a versioned tree for roots, proofs and old heights.
+"""The ledger's state: the latest values for execution, and trees over them for roots and proofs.
 
-One height is one WriteBatch: rows, nodes, roots and `head` are all there after a crash, or none of them.
+One height is one WriteBatch: values, what they replaced, and `head` are all there after a crash, or none of them. The
+trees follow from the values, so their rows are written every few heights only: docs/decisions/state-tree.md.
 """
 
 from __future__ import annotations
@@ -12,34 +13,25 @@ from typing import Final, NamedTuple, Protocol
 from msgspec import Struct
 
 from octra.codec import decode, encode
-from octra.consensus.statetree import EMPTY_TREE, TreeProof
+from octra.consensus.statetree import EMPTY as EMPTY_PROOF
+from octra.consensus.statetree import OTHER_LEAF, PRESENT, TreeProof, hash_leaf
 from octra.errors import Corrupt, Malformed, Unavailable
 from octra.storage.errors import CorruptStore, NotFound
+from octra.storage.history import History, TreeChange, history_of, put_history, touched, values_at
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, Row, prefix_end, u64
-from octra.storage.tree import native
-from octra.storage.tree.merge import MergeWriter, TreeWriter
-from octra.storage.tree.nodes import (
-    REF_SIZE,
-    STALE_ROOT,
-    VERSION_MAX,
-    Link,
-    NodeCache,
-    find_root,
-    hash_node,
-    load,
-    stale_nodes,
-    write_root,
-)
+from octra.storage.tree.merge import Trees
+from octra.storage.tree.native import open_trees
 from octra.storage.tree.path import CIRCLE_KEYS, GLOBAL_TREE, circle_tree, rules_of
-from octra.storage.tree.proof import find_leaf, prove
 
-RETENTION_MIN: Final = 256  # versions; a light client may ask for a proof a few minutes after it saw the root
-PRUNE_ROWS: Final = 20_000  # rows a step: 30 ms
+RETENTION_MIN: Final = 256  # heights; a light client may ask for a proof a few minutes after it saw the root
+FLUSH_HEIGHTS: Final = 32  # so many are applied again after a crash, and for the proof of an old height
+FLUSH_BRANCHES: Final = 32_768  # 5 MB of rows: a commit that writes them takes 0.1 s longer
+PRUNE_ROWS: Final = 1_000  # heights a step
 LATEST_MAX: Final = 65_536  # values that the committing thread remembers: 10 MB of accounts
 KEY_BYTES_MAX: Final = 1_024  # of a Circle; ledger keys stay below 512
 VALUE_BYTES_MAX: Final = 64 << 10
 
-HEAD_KEY, PRUNE_KEY, _PIN = b"head", b"prune", b"pin/"
+HEAD_KEY, OLDEST_KEY, FLUSHED_KEY, _PIN = b"head", b"oldest", b"flushed", b"pin/"
 
 Write = tuple[bytes, bytes | None]
 Seal = Callable[[Mapping[bytes, bytes]], Sequence[Write]]  # new roots of touched Circles -> their records
@@ -52,7 +44,6 @@ class Head(Struct, array_like=True, frozen=True):
     height: int
     epoch: int
     state_root: bytes
-    root_ref: bytes  # of the root node; empty for an empty tree
     leader: bytes = b""  # vertex id of the committed leader
 
 
@@ -74,9 +65,8 @@ class Writer(Protocol):
 class StateReader:
     """The state as one view shows it: `StateView` and the state half of `CircleView` of the rules."""
 
-    def __init__(self, view: ReadView, cache: NodeCache | None = None) -> None:
+    def __init__(self, view: ReadView) -> None:
         self._view = view
-        self._cache = NodeCache() if cache is None else cache
 
     @property
     def head(self) -> Head | None:
@@ -109,48 +99,88 @@ class StateReader:
 
     def root(self, height: int | None = None) -> bytes:
         """State root at a retained height, the newest by default; `NotFound` when it was pruned."""
-        return _hash_of(self._find(GLOBAL_TREE, height)[1])
+        head, wanted = self._retained(height)
+        return head.state_root if wanted == head.height else history_of(self._view, wanted).root
 
     def circle_root(self, circle: bytes, height: int | None = None, which: int = CIRCLE_KEYS) -> bytes:
         """Root of a Circle's tree; a Circle without keys has the empty tree."""
-        return _hash_of(self._find(circle_tree(circle, which), height, absent_is_empty=True)[1])
-
-    def value_at(self, key: bytes, height: int) -> bytes | None:
-        """Value of a global key at a retained height."""
-        leaf = find_leaf(self._view, self._cache, self._find(GLOBAL_TREE, height)[1], rules_of(GLOBAL_TREE).path(key))
-        return None if leaf is None else leaf.value
+        tree = circle_tree(circle, which)
+        head, wanted = self._retained(height)
+        return self._trees_at(tree, self._changes(tree, wanted, head)).root(tree)
 
     def prove(self, key: bytes, height: int | None = None) -> Proven:
         """Value of a global key with its proof under the state root of that height."""
-        return self._prove(GLOBAL_TREE, key, height, absent_is_empty=False)
+        proven = self._prove(GLOBAL_TREE, key, height)
+        if proven.root != self.root(proven.height):
+            raise CorruptStore(f"the state of height {proven.height} does not have its root")
+        return proven
 
     def prove_circle(self, circle: bytes, key: bytes, height: int | None = None, which: int = CIRCLE_KEYS) -> Proven:
         """Value of a Circle's key with its proof under the root that stands in the Circle's record at that height."""
-        return self._prove(circle_tree(circle, which), key, height, absent_is_empty=True)
+        return self._prove(circle_tree(circle, which), key, height)
 
-    def _prove(self, tree: bytes, key: bytes, height: int | None, *, absent_is_empty: bool) -> Proven:
-        at, link = self._find(tree, height, absent_is_empty=absent_is_empty)
-        leaf, proof = prove(self._view, self._cache, link, rules_of(tree).path(key))
-        return Proven(None if leaf is None else leaf.value, proof, _hash_of(link), at)
+    def values_at(self, tree: bytes, height: int) -> dict[bytes, bytes | None]:
+        """Of every key of a tree that was written above a retained height, the value at that height."""
+        head, wanted = self._retained(height)
+        return values_at(self._view, tree, wanted, base=wanted, head=head.height)
 
-    def _find(self, tree: bytes, height: int | None, *, absent_is_empty: bool = False) -> tuple[int, Link | None]:
-        """The height asked for, and the root link that was in force then."""
+    def _prove(self, tree: bytes, key: bytes, height: int | None) -> Proven:
+        head, wanted = self._retained(height)
+        changes = self._changes(tree, wanted, head)
+        trees, rules = self._trees_at(tree, changes), rules_of(tree)
+        path, root = rules.path(key), trees.root(tree)
+        way = trees.prove(tree, path)
+        if way is None:
+            return Proven(None, TreeProof(EMPTY_PROOF, b"", b""), root, wanted)
+        found = key if way.path == path else self._key_at(tree, way.path, changes)
+        value = changes[found] if found in changes else self._view.get(Family.STATE, tree + found)
+        hashed = b"" if value is None else rules.value_hash(found, value)
+        if value is None or hash_leaf(way.path, hashed) != way.hash:
+            raise CorruptStore("a leaf of the tree is not the value of its key")
+        if way.path == path:
+            return Proven(value, TreeProof(PRESENT, way.bits, way.siblings), root, wanted)
+        return Proven(None, TreeProof(OTHER_LEAF, way.bits, way.siblings, way.path + hashed), root, wanted)
+
+    def _changes(self, tree: bytes, height: int, head: Head) -> dict[bytes, bytes | None]:
+        """The values at a height of all keys in which the tree on disk may differ from it."""
+        return values_at(self._view, tree, height, base=self._flushed(), head=head.height)
+
+    def _trees_at(self, tree: bytes, changes: Mapping[bytes, bytes | None]) -> Trees:
+        """One tree as it was when those were its values."""
+        trees = open_trees(self._view)
+        trees.begin()
+        trees.apply(tree, changes)
+        return trees
+
+    def _key_at(self, tree: bytes, path: bytes, changes: Mapping[bytes, bytes | None]) -> bytes:
+        """The key of a leaf: one that there is now, or one that was there before the changes."""
+        key = self._view.get(Family.LEAF, tree + path)
+        if key is None:
+            key = next((old for old in changes if rules_of(tree).path(old) == path), None)
+        if key is None:
+            raise CorruptStore("the key of a leaf is missing")
+        return key
+
+    def _retained(self, height: int | None) -> tuple[Head, int]:
+        """The head, and the height asked for; `NotFound` when its state is not kept."""
         head = self.head
-        newest = -1 if head is None else head.height
-        wanted = newest if height is None else height
-        if not self._prune_mark()[0] <= wanted <= newest:
+        if head is None:
             raise NotFound("the state of that height")
-        try:
-            return wanted, find_root(self._view, tree, wanted)[1]
-        except NotFound:
-            if absent_is_empty:
-                return wanted, None
-            raise
+        wanted = head.height if height is None else height
+        if not self._oldest() <= wanted <= head.height:
+            raise NotFound("the state of that height")
+        return head, wanted
 
-    def _prune_mark(self) -> tuple[int, int]:
-        """The oldest version whose nodes are all kept, and the first version that may still have stale rows."""
-        row = self._view.get(Family.META, PRUNE_KEY) or bytes(16)
-        return int.from_bytes(row[:8], "big"), int.from_bytes(row[8:], "big")
+    def _oldest(self) -> int:
+        """The oldest height whose state is kept."""
+        return int.from_bytes(self._view.get(Family.META, OLDEST_KEY) or b"", "big")
+
+    def _flushed(self) -> int:
+        """The height whose trees are on disk."""
+        row = self._view.get(Family.META, FLUSHED_KEY)
+        if row is None:
+            raise CorruptStore("no height has its trees on disk")
+        return int.from_bytes(row, "big")
 
 
 class LatestState:
@@ -193,14 +223,23 @@ class StateStore(StateReader):
     Use `at_latest` where several answers must be of one height.
     """
 
-    def __init__(self, store: KeyValue, *, writer: Writer | None = None, retention: int = RETENTION_MIN) -> None:
-        """Open the state and check that the stored root is the hash of the root node; `CorruptStore` if not."""
+    def __init__(
+        self,
+        store: KeyValue,
+        *,
+        writer: Writer | None = None,
+        retention: int = RETENTION_MIN,
+        flush_heights: int = FLUSH_HEIGHTS,
+    ) -> None:
+        """Open the state and bring its trees up to its head; `CorruptStore` if that does not give the stored root."""
         assert retention >= 1
-        super().__init__(store, NodeCache())
-        self._store, self._writer, self._retention = store, writer or store, retention
-        self._native = native.NativeTree(store) if native.available() else None
+        super().__init__(store)
+        self._store, self._writer = store, writer or store
+        self._retention, self._flush_heights = retention, flush_heights
+        self._trees = open_trees(store)
         self.latest = LatestState(self)  # for the thread that commits
-        self._check_root()
+        self._flushed_height = -1
+        self._catch_up()
 
     def commit(
         self,
@@ -221,37 +260,58 @@ class StateStore(StateReader):
         """
         head = self.head
         assert head is None or height == head.height + 1, "heights follow each other"
-        batch = Batch()
-        nodes = MergeWriter(self._store, self._cache, height) if self._native is None else self._native.begin(height)
+        batch, changes = Batch(), list[TreeChange]()
+        self._trees.begin()
         roots = {
-            circle: _hash_of(self._update(nodes, batch, circle_tree(circle), dict(circle_writes[circle])))
+            circle: self._update(batch, changes, circle_tree(circle), dict(circle_writes[circle]))
             for circle in sorted(circle_writes)
         }
-        changes = dict(writes) | dict(seal(roots))
-        link = self._update(nodes, batch, GLOBAL_TREE, changes)
-        nodes.write_rows(batch)
-        root = _hash_of(link)
+        written = dict(writes) | dict(seal(roots))
+        root = self._update(batch, changes, GLOBAL_TREE, written)
         batch.extend(rows(root) if callable(rows) else rows)
-        new_head = Head(height, epoch, root, b"" if link is None else link.ref, leader)
-        batch.put(Family.META, HEAD_KEY, encode(new_head))
+        put_history(batch, height, History(root, changes))
+        batch.put(Family.META, HEAD_KEY, encode(Head(height, epoch, root, leader)))
+        flushed = self._flush_is_due(head, height)
+        if flushed:
+            self._trees.rows(batch)
+            batch.put(Family.META, FLUSHED_KEY, u64(height))
+            if head is None:
+                batch.put(Family.META, OLDEST_KEY, u64(height))
         try:
             self._writer.write(batch, durable=True)
         except (Unavailable, Corrupt):
             self.latest.forget()
             raise
-        nodes.publish()
-        self.latest.learn(changes)
+        self._trees.publish(flushed=flushed)
+        if flushed:
+            self._flushed_height = height
+        self.latest.learn(written)
         return root
 
     @contextmanager
     def at_latest(self) -> Iterator[StateReader]:
         """A reader of one instant, which commits and pruning beside it do not disturb."""
         with self._store.view() as view:
-            yield StateReader(view, self._cache)
+            yield StateReader(view)
+
+    def circle_root(self, circle: bytes, height: int | None = None, which: int = CIRCLE_KEYS) -> bytes:
+        """Root of a Circle's tree; a Circle without keys has the empty tree."""
+        with self.at_latest() as reader:
+            return reader.circle_root(circle, height, which)
+
+    def prove(self, key: bytes, height: int | None = None) -> Proven:
+        """Value of a global key with its proof under the state root of that height."""
+        with self.at_latest() as reader:
+            return reader.prove(key, height)
+
+    def prove_circle(self, circle: bytes, key: bytes, height: int | None = None, which: int = CIRCLE_KEYS) -> Proven:
+        """Value of a Circle's key with its proof under the root that stands in the Circle's record at that height."""
+        with self.at_latest() as reader:
+            return reader.prove_circle(circle, key, height, which)
 
     def pin(self, name: str, height: int) -> None:
         """Keep this height, and all after it, until it is unpinned."""
-        self._find(GLOBAL_TREE, height)
+        self._retained(height)
         batch = Batch()
         batch.put(Family.META, _PIN + name.encode(), u64(height))
         self._writer.write(batch, durable=True)
@@ -263,66 +323,69 @@ class StateStore(StateReader):
         self._writer.write(batch, durable=False)
 
     def prune_step(self, rows_max: int = PRUNE_ROWS) -> int:
-        """Delete about `rows_max` rows of versions that need not be kept; zero when nothing is left to do."""
+        """Delete the history of at most `rows_max` heights that need not be kept; zero when nothing is left to do."""
         head = self.head
-        pins = [int.from_bytes(row, "big") for _, row in self._store.scan(Family.META, _PIN, b"pin0", limit=1_000)]
-        keep = min([-1 if head is None else head.height - self._retention, *pins])
-        done, start = self._prune_mark()
-        keep = max(keep, done)  # a pin set too late brings nothing back
-        batch = Batch()
-        count = 0
-        finished = True
-        for key, row in self._store.scan(Family.STALE, u64(start), u64(keep + 1), limit=rows_max):
-            if count >= rows_max:
-                finished = False
-                break
-            dead = stale_nodes(row)  # of a root none: its key says all
-            for ref in dead:
-                batch.delete(Family.NODE, ref)
-            if key[8:9] == STALE_ROOT:
-                batch.delete(Family.ROOT, key[9:])
-            batch.delete(Family.STALE, key)
-            count += max(1, len(dead))
-        # When all are gone, the next step need not walk over their graves again.
-        first = keep + 1 if finished and count < rows_max else start
-        if not count and (keep, first) == (done, start):
+        if head is None:
             return 0
-        batch.put(Family.META, PRUNE_KEY, u64(keep) + u64(first))
-        self._writer.write(batch, durable=False)
+        pins = [int.from_bytes(row, "big") for _, row in self._store.scan(Family.META, _PIN, b"pin0", limit=1_000)]
+        oldest = max(min([head.height - self._retention, *pins]), self._oldest())  # a late pin brings nothing back
+        # The rows above the flushed height are needed at the next start, however few are asked for.
+        end = min(oldest, self._flushed())
+        batch = Batch()
+        for key, _ in self._store.scan(Family.HISTORY, b"", u64(end), limit=rows_max):
+            batch.delete(Family.HISTORY, key)
+        count = len(batch)
+        if oldest != self._oldest():
+            batch.put(Family.META, OLDEST_KEY, u64(oldest))
+        if len(batch):
+            self._writer.write(batch, durable=False)
         return count
 
+    def _flush_is_due(self, head: Head | None, height: int) -> bool:
+        due = height >= self._flushed_height + self._flush_heights or self._trees.changed >= FLUSH_BRANCHES
+        return head is None or due
+
     def _update(
-        self, nodes: TreeWriter, batch: Batch, tree: bytes, writes: Mapping[bytes, bytes | None]
-    ) -> Link | None:
-        """Apply the writes to one tree: its root afterwards, with latest values and root row in the batch."""
-        try:
-            version, root = find_root(self._store, tree, VERSION_MAX)
-        except NotFound:
-            version, root = -1, None
+        self, batch: Batch, changes: list[TreeChange], tree: bytes, writes: Mapping[bytes, bytes | None]
+    ) -> bytes:
+        """Apply the writes to one tree: its root, with the new values in the batch and those before in `changes`."""
+        fresh: dict[bytes, bytes | None] = {}
+        replaced: list[tuple[bytes, bytes | None]] = []
         for key, value in writes.items():
             assert len(key) <= KEY_BYTES_MAX
+            name = tree + key
+            before = self.latest.get(key) if tree == GLOBAL_TREE else self._store.get(Family.STATE, name)
+            if value == before:
+                continue
+            fresh[key] = value
+            replaced.append((key, before))
             if value is None:
-                batch.delete(Family.STATE, tree + key)
-            else:
-                assert len(value) <= VALUE_BYTES_MAX
-                batch.put(Family.STATE, tree + key, value)
-        link = nodes.apply(root, rules_of(tree), writes)
-        if version < 0 or link is not root:
-            write_root(batch, tree, nodes.version, link, version if version >= 0 else None)
-        return link
+                batch.delete(Family.STATE, name)
+                batch.delete(Family.LEAF, tree + rules_of(tree).path(key))
+                continue
+            assert len(value) <= VALUE_BYTES_MAX
+            batch.put(Family.STATE, name, value)
+            if before is None:
+                batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)
+        if replaced:
+            changes.append(TreeChange(tree, replaced))
+        return self._trees.apply(tree, fresh)
 
-    def _check_root(self) -> None:
+    def _catch_up(self) -> None:
+        """Apply to the trees what was committed since they were written, and compare the root."""
         head = self.head
         if head is None:
             return
-        if not head.root_ref:
-            if head.state_root != EMPTY_TREE:
-                raise CorruptStore("the head has a root but no root node")
-            return
-        if len(head.root_ref) != REF_SIZE:
-            raise CorruptStore("the head does not decode")
-        if hash_node(load(self._store, NodeCache(), head.root_ref)) != head.state_root:
-            raise CorruptStore("the root node is not the one that the head names")
+        self._flushed_height = self._flushed()
+        self._trees.begin()
+        for tree, keys in touched(self._store, self._flushed_height, head.height).items():
+            names = list(keys)
+            values = self._store.get_many(Family.STATE, [tree + name for name in names])
+            self._trees.apply(tree, dict(zip(names, values, strict=True)))
+        if self._trees.root(GLOBAL_TREE) != head.state_root:
+            raise CorruptStore("the state does not have the root that the head names")
+        self._trees.prove(GLOBAL_TREE, GLOBAL_TREE)  # the root's own row, and a way down
+        self._trees.publish(flushed=False)
 
 
 def _decode_head(row: bytes) -> Head:
@@ -330,10 +393,6 @@ def _decode_head(row: bytes) -> Head:
         return decode(row, Head)
     except Malformed as error:
         raise CorruptStore("the head does not decode") from error
-
-
-def _hash_of(link: Link | None) -> bytes:
-    return EMPTY_TREE if link is None else link.hash
 
 
 def _keys_only(rows: Iterator[Row]) -> Iterator[Row]:

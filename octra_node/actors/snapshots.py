@@ -117,7 +117,8 @@ class SnapshotActor:
         if not chain or chain[-1].checkpoint.body != body:
             chain = (link,)  # others are missing here: good for those who trust a later checkpoint than the genesis
         header = decode(row.header, BlockHeader)
-        made = self._shelf.make(self._stores.kv, header, chain, self._facts.keys.node, stop=self._stop)
+        with self._stores.kv.view() as view:
+            made = self._shelf.make(view, header, chain, self._facts.keys.node, stop=self._stop)
         self._shelf.tidy()
         return made
 

@@ -1,11 +1,15 @@
-// Batch update of the state tree in arrays. `storage/tree/merge.py` is the reference: same recursion, same rows.
+// The trees of the newest height in memory, updated batch by batch. `storage/tree/merge.py` is the reference: the same
+// recursion, the same rows on disk.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "blake2b.hpp"
 
 #define OCTRA_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -16,83 +20,8 @@ using u16 = std::uint16_t;
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
-constexpr int HASH = 32, REF = 12, LINK = REF + HASH, BRANCH_ROW = 123, LEAF_HEAD = 67, PATH_BITS = 256;
-constexpr u8 LEAF = 1, BRANCH = 2;
-
-u64 load_little(const u8* at) {
-  u64 value = 0;
-  for (int i = 7; i >= 0; i--) value = value << 8 | at[i];
-  return value;
-}
-
-// BLAKE2b-256 with a person tag (RFC 7693).
-class Blake2b {
- public:
-  explicit Blake2b(const char* person) {
-    u8 tag[16] = {};
-    std::memcpy(tag, person, std::strlen(person));
-    for (int i = 0; i < 8; i++) h_[i] = IV[i];
-    h_[0] ^= 0x01010000 ^ HASH;  // fanout 1, depth 1, no key
-    h_[6] ^= load_little(tag);
-    h_[7] ^= load_little(tag + 8);
-  }
-
-  Blake2b& add(const u8* message, std::size_t size) {
-    while (size) {
-      if (held_ == BLOCK) {  // only now is it known not to be the last
-        compress(false);
-        held_ = 0;
-      }
-      const std::size_t part = std::min(size, BLOCK - held_);
-      std::memcpy(block_ + held_, message, part);
-      held_ += part, total_ += part, message += part, size -= part;
-    }
-    return *this;
-  }
-
-  void finish(u8* out) {
-    std::memset(block_ + held_, 0, BLOCK - held_);
-    compress(true);
-    for (int i = 0; i < 4; i++)
-      for (int b = 0; b < 8; b++) out[8 * i + b] = static_cast<u8>(h_[i] >> (8 * b));
-  }
-
- private:
-  static constexpr std::size_t BLOCK = 128;
-  static constexpr u64 IV[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
-                                0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
-  static constexpr u8 SIGMA[10][16] = {
-      {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-      {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
-      {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
-      {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11}, {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
-      {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5}, {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0}};
-
-  void compress(bool last) {
-    u64 m[16], v[16];
-    for (int i = 0; i < 16; i++) m[i] = load_little(block_ + 8 * i);
-    for (int i = 0; i < 8; i++) v[i] = h_[i], v[i + 8] = IV[i];
-    v[12] ^= total_;
-    if (last) v[14] = ~v[14];
-    auto rotated = [](u64 x, int count) { return x >> count | x << (64 - count); };
-    auto mix = [&](int a, int b, int c, int d, u64 x, u64 y) {
-      v[a] += v[b] + x, v[d] = rotated(v[d] ^ v[a], 32), v[c] += v[d], v[b] = rotated(v[b] ^ v[c], 24);
-      v[a] += v[b] + y, v[d] = rotated(v[d] ^ v[a], 16), v[c] += v[d], v[b] = rotated(v[b] ^ v[c], 63);
-    };
-    for (int round = 0; round < 12; round++) {
-      const u8* s = SIGMA[round % 10];
-      for (int i = 0; i < 4; i++) mix(i, i + 4, i + 8, i + 12, m[s[2 * i]], m[s[2 * i + 1]]);
-      for (int i = 0; i < 4; i++)
-        mix(i, (i + 1) % 4 + 4, (i + 2) % 4 + 8, (i + 3) % 4 + 12, m[s[2 * i + 8]], m[s[2 * i + 9]]);
-    }
-    for (int i = 0; i < 8; i++) h_[i] ^= v[i] ^ v[i + 8];
-  }
-
-  u64 h_[8];
-  u8 block_[BLOCK];
-  std::size_t held_ = 0;
-  u64 total_ = 0;
-};
+constexpr int HASH = 32, LINK_ROW = 2 + 2 * HASH, BRANCH_ROW = 2 * LINK_ROW, PATH_BITS = 256;
+constexpr u16 LEAF = PATH_BITS;  // in place of the bit of a branch
 
 int bit_of(const u8* path, int bit) { return path[bit >> 3] >> (7 - (bit & 7)) & 1; }
 
@@ -102,345 +31,460 @@ int common_bits(const u8* one, const u8* other) {
   return PATH_BITS;
 }
 
-struct Ref {
-  u8 bytes[REF];
-  bool operator==(const Ref& other) const { return !std::memcmp(bytes, other.bytes, REF); }
-};
-struct RefHash {
-  std::size_t operator()(const Ref& ref) const {
-    u64 version;
-    u32 sequence;
-    std::memcpy(&version, ref.bytes, 8);
-    std::memcpy(&sequence, ref.bytes + 8, 4);
-    return (version * 0x9e3779b97f4a7c15 ^ sequence) * 0xff51afd7ed558ccd >> 7;
-  }
-};
-
-struct Link {
-  Ref ref;
-  u8 hash[HASH];
-};
-static_assert(sizeof(Link) == LINK, "links are copied as bytes");
-
 struct Node {
-  u8 kind;
-  u16 bit;               // branch
-  u8 path[HASH];         // leaf: its own; branch: any below
-  u8 value_hash[HASH];   // leaf
-  Link left, right;      // branch
+  u8 hash[HASH];
+  u8 path[HASH];        // leaf: its own; branch: any below
+  Node *left, *right;   // of a branch that is loaded
+  u16 bit;              // of a branch, the first in which the paths below differ; of a leaf LEAF
+  bool changed;         // branch: its row on disk is another one, or none
+  bool stored;          // branch: there is a row at its position, of itself or of the one that it replaced
+  bool loaded;          // branch: its children are known
 };
+
+void hash_leaf(const u8* path, const u8* value_hash, u8* out) {
+  Blake2b("octra.st.leaf").add(path, HASH).add(value_hash, HASH).finish(out);
+}
+
+void hash_branch(int bit, const u8* left, const u8* right, u8* out) {
+  const u8 head[2] = {static_cast<u8>(bit >> 8), static_cast<u8>(bit)};
+  Blake2b("octra.st.node").add(head, 2).add(left, HASH).add(right, HASH).finish(out);
+}
+
+// One write of a tree: where its leaf stands, and what it hashes to.
+struct Write {
+  u8 path[HASH], leaf_hash[HASH];
+  bool present;
+};
+
+Write write_of(bool circle, const u8* key, std::size_t key_size, const u8* value, std::size_t value_size,
+               bool present) {
+  Write write;
+  write.present = present;
+  Blake2b(circle ? "octra.c.key" : "octra.st.key").add(key, key_size).finish(write.path);
+  if (!present) return write;
+  u8 value_hash[HASH];
+  if (circle) {
+    u8 size[4];
+    for (int i = 0; i < 4; i++) size[i] = static_cast<u8>(key_size >> (24 - 8 * i));
+    Blake2b("octra.c.val").add(size, 4).add(key, key_size).add(value, value_size).finish(value_hash);
+  } else {
+    Blake2b("octra.st.value").add(value, value_size).finish(value_hash);
+  }
+  hash_leaf(write.path, value_hash, write.leaf_hash);
+  return write;
+}
 
 enum class Action : u8 { remove, set, keep };
 
 struct Change {
   const u8* path;
   Action action;
-  const u8* value_hash;  // set
-  int index;             // set: place among the writes of the commit
-  Link kept;             // keep: a leaf of the tree that only gets a new place
+  const u8* leaf_hash;  // set
+  Node* kept;           // keep: a leaf of the tree that only gets a new place
 };
 
-// One write of a commit, as hashed for its tree; key and value make the row of its leaf.
-struct Write {
-  u8 path[HASH], value_hash[HASH];
-  std::string key, value;
-  bool present;
-};
-
-Write write_of(bool circle, const u8* key, std::size_t key_size, const u8* value, std::size_t value_size,
-               bool present) {
-  Write write{};
-  write.present = present;
-  write.key.assign(reinterpret_cast<const char*>(key), key_size);
-  write.value.assign(reinterpret_cast<const char*>(value), value_size);
-  Blake2b(circle ? "octra.c.key" : "octra.st.key").add(key, key_size).finish(write.path);
-  if (present && circle) {
-    u8 size[4];
-    for (int i = 0; i < 4; i++) size[i] = static_cast<u8>(key_size >> (24 - 8 * i));
-    Blake2b("octra.c.val").add(size, 4).add(key, key_size).add(value, value_size).finish(write.value_hash);
-  } else if (present) {
-    Blake2b("octra.st.value").add(value, value_size).finish(write.value_hash);
-  }
-  return write;
-}
-
-// A subtree, or nothing.
-struct Subtree {
-  bool exists;
-  Link link;
-};
-constexpr Subtree NOTHING{false, {}};
-
-struct Added {
-  Node node;
-  int write;  // of a leaf: the write whose key and value its row holds; of a branch: -1
-};
-
-class Tree {
+// Nodes in large pieces; those given back are used again.
+class Pool {
  public:
-  explicit Tree(std::size_t nodes_max) : generation_max_(nodes_max / 2 + 1) {}
-
-  void begin(u64 version) {
-    for (int i = 0; i < 8; i++) version_[i] = static_cast<u8>(version >> (56 - 8 * i));
-    added_.clear();
-    dead_.clear();
-    writes_.clear();
-    // Two generations instead of a list of uses: a full young one becomes the old, but never within a commit, which
-    // needs all that it has read.
-    if (young_.size() > generation_max_) old_ = std::move(young_), young_.clear();
+  Node* take() {
+    live_++;
+    if (free_) {
+      Node* node = free_;
+      free_ = node->left;
+      return node;
+    }
+    if (used_ == PIECE || pieces_.empty()) pieces_.push_back(std::make_unique<Node[]>(PIECE)), used_ = 0;
+    return &pieces_.back()[used_++];
   }
 
-  void feed(const Ref& ref, const Node& node) { remember(ref, node); }
+  void give(Node* node) { node->left = free_, free_ = node, live_--; }
 
-  // The writes of one tree, each key once: the next `update` applies them.
+  void clear() { pieces_.clear(), free_ = nullptr, used_ = live_ = 0; }
+
+  std::size_t live() const { return live_; }
+
+ private:
+  static constexpr std::size_t PIECE = 4096;
+  std::vector<std::unique_ptr<Node[]>> pieces_;
+  Node* free_ = nullptr;
+  std::size_t used_ = 0, live_ = 0;
+};
+
+struct Tree {
+  Node* root = nullptr;   // of the newest commit
+  Node* fresh = nullptr;  // of the commit that is being made
+  bool pending = false;   // `fresh` holds
+  bool changed = false;   // since the last flush
+};
+
+using Named = std::pair<const std::string, Tree>;
+
+class Trees {
+ public:
+  explicit Trees(std::size_t nodes_max) : nodes_max_(nodes_max) {}
+
+  // Start of a commit: what an earlier one left unpublished is forgotten.
+  void begin() {
+    undo({0, 0, 0});
+    for (Named* tree : pending_) tree->second.pending = false;
+    pending_.clear();
+  }
+
+  // The tree that the next calls are about; false while its root is not known.
+  bool select(const std::string& name) {
+    const auto found = trees_.find(name);
+    at_ = found == trees_.end() ? nullptr : &*found;
+    return at_ != nullptr;
+  }
+
+  bool put_root(const std::string& name, const u8* row) {
+    Tree tree;
+    if (row && !(tree.root = stub(row))) return false;
+    at_ = &*trees_.insert_or_assign(name, tree).first;
+    return true;
+  }
+
+  // The writes of the selected tree, each key once: the next `update` applies them.
   void take(std::vector<Write>&& writes) {
-    first_ = writes_.size();
-    for (Write& write : writes) writes_.push_back(std::move(write));
-    std::sort(writes_.begin() + static_cast<std::ptrdiff_t>(first_), writes_.end(),
+    writes_ = std::move(writes);
+    std::sort(writes_.begin(), writes_.end(),
               [](const Write& a, const Write& b) { return std::memcmp(a.path, b.path, HASH) < 0; });
   }
 
-  // Nodes on the way of what was taken that are not in memory, at most `limit`: below them the tree is still unknown.
-  int missing(const Link& root, Ref* out, int limit) {
-    int found = 0;
-    walk(root, static_cast<int>(first_), static_cast<int>(writes_.size()), out, limit, found);
-    return found;
+  // Branches on the way of what was taken whose children are not known, at most `limit`: below them nothing is.
+  const std::vector<Node*>& missing(std::size_t limit) {
+    missing_.clear();
+    walk(current(), 0, static_cast<int>(writes_.size()), limit);
+    return missing_;
   }
 
-  // Where `failed` afterwards, a node was not in memory and nothing happened.
-  Subtree update(const Subtree& root) {
+  std::string missing_key(std::size_t index) const { return position(*missing_[index]); }
+
+  // The row of a missing branch; false when it is none, or another one.
+  bool feed(std::size_t index, const u8* row, std::size_t size) {
+    Node* node = missing_[index];
+    if (size != BRANCH_ROW) return false;
+    u8 hash[HASH];
+    hash_branch(node->bit, row + 2 + HASH, row + LINK_ROW + 2 + HASH, hash);
+    if (std::memcmp(hash, node->hash, HASH)) return false;
+    Node *left = stub(row), *right = stub(row + LINK_ROW);
+    if (!left || !right) return false;
+    node->left = left, node->right = right, node->loaded = true;
+    return true;
+  }
+
+  // Apply what was taken; false, with nothing done, if a branch on the way is missing.
+  bool update() {
     std::vector<Change> changes;
-    changes.reserve(writes_.size() - first_);
-    for (std::size_t i = first_; i < writes_.size(); i++) {
-      const Action action = writes_[i].present ? Action::set : Action::remove;
-      changes.push_back({writes_[i].path, action, writes_[i].value_hash, static_cast<int>(i), {}});
-    }
-    const std::size_t added = added_.size(), dead = dead_.size();
+    changes.reserve(writes_.size());
+    for (const Write& write : writes_)
+      changes.push_back({write.path, write.present ? Action::set : Action::remove, write.leaf_hash, nullptr});
+    const Mark mark{added_.size(), dead_.size(), gone_.size()};
     failed_ = false;
-    const Subtree after = merge(root, changes, 0, static_cast<int>(changes.size()));
-    if (failed_) added_.resize(added), dead_.resize(dead);
-    return after;
+    Node* root = merge(current(), changes, 0, static_cast<int>(changes.size()));
+    if (failed_) {
+      undo(mark);
+      return false;
+    }
+    Tree& tree = at_->second;
+    if (!tree.pending) tree.pending = true, pending_.push_back(at_);
+    tree.fresh = root;
+    return true;
   }
 
-  // Join the rows of the new nodes.
+  Node* current() const { return at_->second.pending ? at_->second.fresh : at_->second.root; }
+
+  // The branches from the root of the selected tree towards a path, and the leaf at their end, which may be another
+  // one; null for an empty tree. False if a branch is missing: then it is the one to feed.
+  bool way(const u8* path, std::vector<const Node*>& branches, const Node*& leaf) {
+    Node* node = current();
+    branches.clear();
+    while (node && node->bit != LEAF) {
+      if (!node->loaded) {
+        missing_.assign(1, node);
+        return false;
+      }
+      branches.push_back(node);
+      node = bit_of(path, node->bit) ? node->right : node->left;
+    }
+    leaf = node;
+    return true;
+  }
+
+  // How many branches the disk does not hold yet.
+  std::size_t changed() const { return changed_; }
+
+  // Everything that the disk has to learn, the commit that is being made included.
   void make_rows() {
-    rows_.clear();
-    ends_.clear();
-    for (const Added& added : added_) {
-      put_row(added, rows_);
-      ends_.push_back(static_cast<u32>(rows_.size()));
+    keys_.clear(), key_ends_.clear(), rows_.clear();
+    gone_count_ = gone_.size();
+    for (const std::string& key : gone_) keys_ += key, key_ends_.push_back(static_cast<u32>(keys_.size()));
+    roots_.clear();
+    for (Named& tree : trees_) {
+      if (!tree.second.changed && !tree.second.pending) continue;
+      at_ = &tree;
+      roots_.append(tree.first);
+      if (const Node* root = current()) {
+        roots_.push_back(1), put_link(*root, roots_), collect(*root);
+      } else {
+        roots_.append(1 + LINK_ROW, 0);
+      }
     }
   }
 
+  const std::string& keys() const { return keys_; }
+  const std::vector<u32>& key_ends() const { return key_ends_; }
+  std::size_t gone_count() const { return gone_count_; }
   const std::string& rows() const { return rows_; }
-  const std::vector<u32>& ends() const { return ends_; }
+  const std::string& roots() const { return roots_; }
 
-  // The commit is on disk: its nodes may be read, those it replaced are of no use to an update any more.
-  void publish() {
-    for (const Ref& ref : dead_) young_.erase(ref), old_.erase(ref);
-    for (std::size_t i = 0; i < added_.size(); i++) remember(ref_of(i), added_[i].node);
-    added_.clear();
-    dead_.clear();
-    writes_.clear();
+  // The commit is on disk; `flushed`: with all that `make_rows` gave.
+  void publish(bool flushed) {
+    for (Named* tree : pending_) {
+      Tree& done = tree->second;
+      done.changed |= done.root != done.fresh;
+      done.root = done.fresh, done.fresh = nullptr, done.pending = false;
+    }
+    pending_.clear();
+    for (const Node* node : added_) changed_ += node->bit != LEAF;
+    for (Node* node : dead_) {
+      changed_ -= node->bit != LEAF && node->changed;
+      pool_.give(node);
+    }
+    added_.clear(), dead_.clear();
+    gone_published_ = gone_.size();
+    if (!flushed) return;
+    for (Named& tree : trees_) {
+      if (tree.second.changed && tree.second.root) settle(*tree.second.root);
+      tree.second.changed = false;
+    }
+    gone_.clear(), gone_published_ = 0, changed_ = 0;
+    if (pool_.live() + trees_.size() > nodes_max_) trees_.clear(), pool_.clear(), at_ = nullptr;
   }
 
-  const std::vector<Ref>& dead() const { return dead_; }
-  bool failed() const { return failed_; }
+  // The key of a branch's row: tree, bit, and the bits of its path that all below share.
+  std::string position(const Node& node) const {
+    std::string key = at_->first;
+    key.push_back(static_cast<char>(node.bit));
+    key.append(reinterpret_cast<const char*>(node.path), (node.bit + 7) / 8);
+    if (node.bit % 8) key.back() = static_cast<char>(key.back() & 0xff00 >> node.bit % 8);
+    return key;
+  }
 
  private:
-  Ref ref_of(std::size_t sequence) const {
-    Ref ref;
-    std::memcpy(ref.bytes, version_, 8);
-    for (int i = 0; i < 4; i++) ref.bytes[8 + i] = static_cast<u8>(sequence >> (24 - 8 * i));
-    return ref;
+  // How much of the lists belongs to what came before.
+  struct Mark {
+    std::size_t added, dead, gone;
+  };
+
+  void undo(Mark mark) {
+    while (added_.size() > mark.added) pool_.give(added_.back()), added_.pop_back();
+    dead_.resize(mark.dead);
+    gone_.resize(std::max(mark.gone, gone_published_));
   }
 
-  void put_row(const Added& added, std::string& out) const {
-    const Node& node = added.node;
-    auto put = [&](const void* at, std::size_t size) { out.append(static_cast<const char*>(at), size); };
-    if (node.kind == BRANCH) {
-      const u8 head[3] = {BRANCH, static_cast<u8>(node.bit >> 8), static_cast<u8>(node.bit)};
-      put(head, 3), put(node.path, HASH), put(&node.left, LINK), put(&node.right, LINK);
-    } else {
-      const Write& write = writes_[static_cast<std::size_t>(added.write)];
-      const u8 size[2] = {static_cast<u8>(write.key.size() >> 8), static_cast<u8>(write.key.size())};
-      put(&LEAF, 1), put(node.path, HASH), put(node.value_hash, HASH), put(size, 2);
-      out += write.key;
-      out += write.value;
-    }
+  // A node of which only the link is known.
+  Node* stub(const u8* row) {
+    const int bit = row[0] << 8 | row[1];
+    if (bit > LEAF) return nullptr;
+    Node* node = pool_.take();
+    node->bit = static_cast<u16>(bit);
+    std::memcpy(node->path, row + 2, HASH);
+    std::memcpy(node->hash, row + 2 + HASH, HASH);
+    node->left = node->right = nullptr;
+    node->changed = node->loaded = false, node->stored = true;
+    return node;
   }
 
-  void remember(const Ref& ref, const Node& node) { young_.insert_or_assign(ref, node); }
-
-  const Node* find(const Ref& ref) {
-    if (auto at = young_.find(ref); at != young_.end()) return &at->second;
-    auto at = old_.find(ref);
-    if (at == old_.end()) return nullptr;
-    return &young_.emplace(ref, at->second).first->second;
+  static void put_link(const Node& node, std::string& out) {
+    const u8 bit[2] = {static_cast<u8>(node.bit >> 8), static_cast<u8>(node.bit)};
+    out.append(reinterpret_cast<const char*>(bit), 2);
+    out.append(reinterpret_cast<const char*>(node.path), HASH);
+    out.append(reinterpret_cast<const char*>(node.hash), HASH);
   }
 
-  Link add(const Node& node, int write) {
-    Link link;
-    link.ref = ref_of(added_.size());
-    u8 message[2 + 2 * HASH];
-    if (node.kind == LEAF) {
-      std::memcpy(message, node.path, HASH);
-      std::memcpy(message + HASH, node.value_hash, HASH);
-      Blake2b("octra.st.leaf").add(message, 2 * HASH).finish(link.hash);
-    } else {
-      message[0] = static_cast<u8>(node.bit >> 8), message[1] = static_cast<u8>(node.bit);
-      std::memcpy(message + 2, node.left.hash, HASH);
-      std::memcpy(message + 2 + HASH, node.right.hash, HASH);
-      Blake2b("octra.st.node").add(message, sizeof message).finish(link.hash);
-    }
-    added_.push_back({node, write});
-    return link;
+  // Rows of the changed branches: below one that did not change, none did.
+  void collect(const Node& node) {
+    if (node.bit == LEAF || !node.changed) return;
+    keys_ += position(node);
+    key_ends_.push_back(static_cast<u32>(keys_.size()));
+    put_link(*node.left, rows_), put_link(*node.right, rows_);
+    collect(*node.left), collect(*node.right);
+  }
+
+  void settle(Node& node) {
+    if (node.bit == LEAF || !node.changed) return;
+    node.changed = false, node.stored = true;
+    settle(*node.left), settle(*node.right);
+  }
+
+  // A node is in the tree no more. Its row goes, unless a branch at the same position replaces it.
+  void kill(Node* node, bool replaced) {
+    dead_.push_back(node);
+    if (node->bit != LEAF && node->stored && !replaced) gone_.push_back(position(*node));
+  }
+
+  Node* add_leaf(const u8* path, const u8* leaf_hash) {
+    Node* node = pool_.take();
+    node->bit = LEAF;
+    std::memcpy(node->path, path, HASH);
+    std::memcpy(node->hash, leaf_hash, HASH);
+    node->changed = node->stored = false;
+    added_.push_back(node);
+    return node;
+  }
+
+  Node* add_branch(int bit, const u8* path, Node* left, Node* right, bool stored) {
+    Node* node = pool_.take();
+    node->bit = static_cast<u16>(bit);
+    std::memcpy(node->path, path, HASH);
+    hash_branch(bit, left->hash, right->hash, node->hash);
+    node->left = left, node->right = right;
+    node->changed = node->loaded = true, node->stored = stored;
+    added_.push_back(node);
+    return node;
   }
 
   // First of the sorted changes whose path has this bit set.
-  static int first_high(const std::vector<Change>& changes, int start, int end, int bit) {
+  template <typename Item>
+  static int first_high(const std::vector<Item>& sorted, int start, int end, int bit) {
     while (start < end) {
       const int middle = (start + end) / 2;
-      if (bit_of(changes[middle].path, bit)) end = middle;
+      if (bit_of(sorted[middle].path, bit)) end = middle;
       else start = middle + 1;
     }
     return start;
   }
 
-  void walk(const Link& link, int start, int end, Ref* out, int limit, int& found) {
-    if (start == end || found == limit) return;
-    const Node* node = find(link.ref);
-    if (!node) {
-      out[found++] = link.ref;
+  void walk(Node* node, int start, int end, std::size_t limit) {
+    if (start == end || !node || node->bit == LEAF || missing_.size() == limit) return;
+    if (!node->loaded) {
+      missing_.push_back(node);
       return;
     }
-    if (node->kind == LEAF) return;
-    const Node branch = *node;
-    auto path = [&](int index) { return writes_[static_cast<std::size_t>(index)].path; };
-    const int shared = std::min(common_bits(path(start), branch.path), common_bits(path(end - 1), branch.path));
-    const int bit = std::min<int>(branch.bit, shared);
-    int cut = start;
-    while (cut < end && !bit_of(path(cut), bit)) cut++;
-    if (bit == branch.bit) {
-      walk(branch.left, start, cut, out, limit, found);
-      walk(branch.right, cut, end, out, limit, found);
-    } else if (bit_of(branch.path, bit)) {
-      walk(link, cut, end, out, limit, found);
+    const int shared =
+        std::min(common_bits(writes_[start].path, node->path), common_bits(writes_[end - 1].path, node->path));
+    const int bit = std::min<int>(node->bit, shared), cut = first_high(writes_, start, end, bit);
+    if (bit == node->bit) {
+      walk(node->left, start, cut, limit);
+      walk(node->right, cut, end, limit);
+    } else if (bit_of(node->path, bit)) {
+      walk(node, cut, end, limit);
     } else {
-      walk(link, start, cut, out, limit, found);
+      walk(node, start, cut, limit);
     }
   }
 
-  Subtree merge(const Subtree& subtree, const std::vector<Change>& changes, int start, int end) {
-    if (start == end) return subtree;
-    if (!subtree.exists) return build(changes, start, end);
-    const Node* node = find(subtree.link.ref);
-    if (!node) {
+  // The subtree after the changes `start:end`; the same node when nothing changed, null when nothing is left.
+  Node* merge(Node* node, const std::vector<Change>& changes, int start, int end) {
+    if (start == end) return node;
+    if (!node) return build(changes, start, end);
+    if (node->bit == LEAF) return merge_leaf(node, changes, start, end);
+    if (!node->loaded) {
       failed_ = true;
-      return subtree;
+      return node;
     }
-    if (node->kind == LEAF) return merge_leaf(subtree.link, *node, changes, start, end);
-    return merge_branch(subtree.link, *node, changes, start, end);
+    return merge_branch(node, changes, start, end);
   }
 
-  Subtree merge_leaf(const Link& link, const Node& leaf, const std::vector<Change>& changes, int start, int end) {
+  Node* merge_leaf(Node* leaf, const std::vector<Change>& changes, int start, int end) {
     std::vector<Change> all;
-    all.reserve(end - start + 1);
+    all.reserve(static_cast<std::size_t>(end - start) + 1);
+    const Change kept{leaf->path, Action::keep, nullptr, leaf};
     bool placed = false;
     for (int i = start; i < end; i++) {
-      const int order = placed ? 1 : std::memcmp(leaf.path, changes[i].path, HASH);
-      if (order < 0) all.push_back({leaf.path, Action::keep, nullptr, -1, link}), placed = true;
+      const int order = placed ? 1 : std::memcmp(leaf->path, changes[i].path, HASH);
+      if (order < 0) all.push_back(kept);
       all.push_back(changes[i]);
       if (order == 0) {
-        placed = true;
-        if (changes[i].action == Action::set && !std::memcmp(changes[i].value_hash, leaf.value_hash, HASH))
-          all.back() = {changes[i].path, Action::keep, nullptr, -1, link};
+        if (changes[i].action == Action::set && !std::memcmp(changes[i].leaf_hash, leaf->hash, HASH))
+          all.back() = kept;
         else
-          dead_.push_back(link.ref);
+          kill(leaf, false);
       }
+      placed |= order <= 0;
     }
-    if (!placed) all.push_back({leaf.path, Action::keep, nullptr, -1, link});
+    if (!placed) all.push_back(kept);
     return build(all, 0, static_cast<int>(all.size()));
   }
 
-  Subtree merge_branch(const Link& link, const Node& branch, const std::vector<Change>& changes, int start, int end) {
+  Node* merge_branch(Node* branch, const std::vector<Change>& changes, int start, int end) {
     // The slice is sorted, so its ends bound how early any of its paths leaves the subtree.
     const int shared =
-        std::min(common_bits(changes[start].path, branch.path), common_bits(changes[end - 1].path, branch.path));
-    const int bit = std::min<int>(branch.bit, shared), cut = first_high(changes, start, end, bit);
-    if (bit == branch.bit) {
-      const Subtree left = merge({true, branch.left}, changes, start, cut);
-      const Subtree right = merge({true, branch.right}, changes, cut, end);
-      if (left.exists && right.exists && left.link.ref == branch.left.ref && right.link.ref == branch.right.ref)
-        return {true, link};
-      dead_.push_back(link.ref);
-      return join(bit, branch.path, left, right);
+        std::min(common_bits(changes[start].path, branch->path), common_bits(changes[end - 1].path, branch->path));
+    const int bit = std::min<int>(branch->bit, shared), cut = first_high(changes, start, end, bit);
+    if (bit == branch->bit) {
+      Node* left = merge(branch->left, changes, start, cut);
+      Node* right = merge(branch->right, changes, cut, end);
+      if (left == branch->left && right == branch->right) return branch;
+      kill(branch, left && right);
+      return join(bit, branch->path, left, right, branch->stored);
     }
-    Subtree left, right;
-    if (bit_of(branch.path, bit)) {
-      left = build(changes, start, cut);
-      right = merge({true, link}, changes, cut, end);
-    } else {
-      left = merge({true, link}, changes, start, cut);
-      right = build(changes, cut, end);
+    if (bit_of(branch->path, bit)) {
+      Node* left = build(changes, start, cut);
+      return join(bit, branch->path, left, merge(branch, changes, cut, end), false);
     }
-    return join(bit, branch.path, left, right);
+    Node* left = merge(branch, changes, start, cut);
+    return join(bit, branch->path, left, build(changes, cut, end), false);
   }
 
-  Subtree build(const std::vector<Change>& changes, int start, int end) {
-    if (start == end) return NOTHING;
+  // A subtree of the slice alone.
+  Node* build(const std::vector<Change>& changes, int start, int end) {
+    if (start == end) return nullptr;
     const Change& first = changes[start];
     if (end - start == 1) {
-      if (first.action == Action::remove) return NOTHING;
-      if (first.action == Action::keep) return {true, first.kept};
-      Node leaf{};
-      leaf.kind = LEAF;
-      std::memcpy(leaf.path, first.path, HASH);
-      std::memcpy(leaf.value_hash, first.value_hash, HASH);
-      return {true, add(leaf, first.index)};
+      if (first.action == Action::remove) return nullptr;
+      return first.action == Action::keep ? first.kept : add_leaf(first.path, first.leaf_hash);
     }
     const int bit = common_bits(first.path, changes[end - 1].path), cut = first_high(changes, start, end, bit);
-    const Subtree left = build(changes, start, cut), right = build(changes, cut, end);
-    return join(bit, first.path, left, right);
+    Node* left = build(changes, start, cut);
+    return join(bit, first.path, left, build(changes, cut, end), false);
   }
 
-  Subtree join(int bit, const u8* path, const Subtree& left, const Subtree& right) {
-    if (!left.exists) return right;
-    if (!right.exists) return left;
-    Node branch{};
-    branch.kind = BRANCH;
-    branch.bit = static_cast<u16>(bit);
-    std::memcpy(branch.path, path, HASH);
-    branch.left = left.link, branch.right = right.link;
-    return {true, add(branch, -1)};
+  Node* join(int bit, const u8* path, Node* left, Node* right, bool stored) {
+    if (!left) return right;
+    if (!right) return left;
+    return add_branch(bit, path, left, right, stored);
   }
 
-  std::size_t generation_max_;
-  std::unordered_map<Ref, Node, RefHash> young_, old_;
-  std::vector<Added> added_;
-  std::vector<Ref> dead_;
-  std::vector<Write> writes_;  // of the commit, over all trees; each tree's part is sorted by path
-  std::size_t first_ = 0;      // of the tree that is being updated
-  std::string rows_;
-  std::vector<u32> ends_;
-  u8 version_[8] = {};
+  std::size_t nodes_max_;
+  Pool pool_;
+  std::map<std::string, Tree> trees_;
+  Named* at_ = nullptr;
+  std::vector<Named*> pending_;   // touched by the commit
+  std::vector<Node*> added_, dead_;  // by the commit
+  std::vector<std::string> gone_;    // keys of rows that have to go, since the last flush
+  std::size_t gone_published_ = 0, changed_ = 0;
+  std::vector<Write> writes_;  // of the selected tree, sorted by path
+  std::vector<Node*> missing_;
   bool failed_ = false;
+  std::string keys_, rows_, roots_;  // of a flush
+  std::vector<u32> key_ends_;
+  std::size_t gone_count_ = 0;
 };
 
-Tree& of(void* handle) { return *static_cast<Tree*>(handle); }
+Trees& of(void* handle) { return *static_cast<Trees*>(handle); }
+
+std::string name_of(const u8* tree) { return {reinterpret_cast<const char*>(tree), HASH}; }
 
 }  // namespace
 
-OCTRA_EXPORT void* octra_tree_new(u64 nodes_max) { return new Tree(nodes_max); }
+OCTRA_EXPORT void* octra_trees_new(u64 nodes_max) { return new Trees(nodes_max); }
 
-OCTRA_EXPORT void octra_tree_free(void* handle) { delete static_cast<Tree*>(handle); }
+OCTRA_EXPORT void octra_trees_free(void* handle) { delete static_cast<Trees*>(handle); }
 
-// Start of a commit: what an earlier one left unpublished is forgotten.
-OCTRA_EXPORT void octra_tree_begin(void* handle, u64 version) { of(handle).begin(version); }
+OCTRA_EXPORT void octra_trees_begin(void* handle) { of(handle).begin(); }
 
-// Take the writes of one tree: joined keys and values with the end of each; `present`: 0 removes the key.
-OCTRA_EXPORT void octra_tree_take(void* handle, int circle, int count, const u8* keys, const u32* key_ends,
-                                  const u8* values, const u32* value_ends, const u8* present) {
+OCTRA_EXPORT int octra_trees_select(void* handle, const u8* tree) { return of(handle).select(name_of(tree)); }
+
+// The root row of a tree as it is on disk, null for an empty tree. 0 if it is no root.
+OCTRA_EXPORT int octra_trees_put_root(void* handle, const u8* tree, const u8* row, int size) {
+  return (!row || size == LINK_ROW) && of(handle).put_root(name_of(tree), row);
+}
+
+// Take the writes of the selected tree: joined keys and values with the end of each; `present`: 0 removes the key.
+OCTRA_EXPORT void octra_trees_take(void* handle, int circle, int count, const u8* keys, const u32* key_ends,
+                                   const u8* values, const u32* value_ends, const u8* present) {
   std::vector<Write> writes;
   writes.reserve(static_cast<std::size_t>(count));
   u32 key = 0, value = 0;
@@ -451,67 +495,67 @@ OCTRA_EXPORT void octra_tree_take(void* handle, int circle, int count, const u8*
   of(handle).take(std::move(writes));
 }
 
-OCTRA_EXPORT int octra_tree_missing(void* handle, const u8* root, u8* out, int limit) {
-  Link link;
-  std::memcpy(static_cast<void*>(&link), root, LINK);
-  return of(handle).missing(link, reinterpret_cast<Ref*>(out), limit);
+// How many branches have to be fed before `octra_trees_update` succeeds, at most `limit` at a time.
+OCTRA_EXPORT int octra_trees_missing(void* handle, int limit) {
+  return static_cast<int>(of(handle).missing(static_cast<std::size_t>(limit)).size());
 }
 
-// Take a node row from disk. 0 if it is none.
-OCTRA_EXPORT int octra_tree_feed(void* handle, const u8* ref, const u8* row, int size) {
-  Node node{};
-  if (size == BRANCH_ROW && row[0] == BRANCH) {
-    node.kind = BRANCH;
-    node.bit = static_cast<u16>(row[1] << 8 | row[2]);
-    std::memcpy(node.path, row + 3, HASH);
-    std::memcpy(static_cast<void*>(&node.left), row + 35, LINK);
-    std::memcpy(static_cast<void*>(&node.right), row + 35 + LINK, LINK);
-  } else if (size >= LEAF_HEAD && row[0] == LEAF && LEAF_HEAD + (row[65] << 8 | row[66]) <= size) {
-    node.kind = LEAF;
-    std::memcpy(node.path, row + 1, HASH);
-    std::memcpy(node.value_hash, row + 1 + HASH, HASH);
-  } else {
-    return 0;
+// Key of the branch that `octra_trees_prove` misses, or of one of those just counted. Answers its size, at most 65.
+OCTRA_EXPORT int octra_trees_missing_key(void* handle, int index, u8* out) {
+  const std::string key = of(handle).missing_key(static_cast<std::size_t>(index));
+  std::memcpy(out, key.data(), key.size());
+  return static_cast<int>(key.size());
+}
+
+OCTRA_EXPORT int octra_trees_feed(void* handle, int index, const u8* row, int size) {
+  return of(handle).feed(static_cast<std::size_t>(index), row, static_cast<std::size_t>(size));
+}
+
+// Apply what was taken. 0 if a branch is missing: then nothing happened.
+OCTRA_EXPORT int octra_trees_update(void* handle) { return of(handle).update(); }
+
+// Root of the selected tree, in the commit that is being made; 0 for an empty tree.
+OCTRA_EXPORT int octra_trees_root(void* handle, u8* out) {
+  const Node* root = of(handle).current();
+  if (root) std::memcpy(out, root->hash, HASH);
+  return root != nullptr;
+}
+
+// The way to a path: branch bits, the hashes not taken, path and hash of the leaf at the end. Answers the number of
+// branches, -1 for an empty tree, -2 if one is missing: then it is the first of the missing ones.
+OCTRA_EXPORT int octra_trees_prove(void* handle, const u8* path, u8* bits, u8* siblings, u8* leaf) {
+  std::vector<const Node*> branches;
+  const Node* end = nullptr;
+  if (!of(handle).way(path, branches, end)) return -2;
+  if (!end) return -1;
+  for (const Node* branch : branches) {
+    *bits++ = static_cast<u8>(branch->bit);
+    std::memcpy(siblings, (bit_of(path, branch->bit) ? branch->left : branch->right)->hash, HASH);
+    siblings += HASH;
   }
-  Ref at;
-  std::memcpy(at.bytes, ref, REF);
-  of(handle).feed(at, node);
-  return 1;
+  std::memcpy(leaf, end->path, HASH);
+  std::memcpy(leaf + HASH, end->hash, HASH);
+  return static_cast<int>(branches.size());
 }
 
-// Apply what was taken to the tree under `root` (null: empty). Answers 1 with the new root in `out`, 0 for an empty
-// tree, -1 if a node is not in memory: then nothing happened, and `missing` tells which ones to feed.
-OCTRA_EXPORT int octra_tree_update(void* handle, const u8* root, u8* out) {
-  Tree& tree = of(handle);
-  Subtree before = NOTHING;
-  if (root) {
-    before.exists = true;
-    std::memcpy(static_cast<void*>(&before.link), root, LINK);
-  }
-  const Subtree after = tree.update(before);
-  if (tree.failed()) return -1;
-  if (after.exists) std::memcpy(out, &after.link, LINK);
-  return after.exists;
+OCTRA_EXPORT u64 octra_trees_changed(void* handle) { return of(handle).changed(); }
+
+// Make the rows of a flush. `sizes` gets: keys, of them to delete (they come first), bytes of all keys, bytes of roots.
+OCTRA_EXPORT void octra_trees_make_rows(void* handle, u64* sizes) {
+  Trees& trees = of(handle);
+  trees.make_rows();
+  sizes[0] = trees.key_ends().size(), sizes[1] = trees.gone_count();
+  sizes[2] = trees.keys().size(), sizes[3] = trees.roots().size();
 }
 
-// How many nodes are new. Their rows are made here; nothing may be added before they are fetched.
-OCTRA_EXPORT int octra_tree_added(void* handle) {
-  of(handle).make_rows();
-  return static_cast<int>(of(handle).ends().size());
+// The rows just made: joined keys with the end of each, the joined rows of those that are not deleted, and the roots:
+// name of the tree, 0 or 1, link.
+OCTRA_EXPORT void octra_trees_rows(void* handle, u8* keys, u32* key_ends, u8* rows, u8* roots) {
+  const Trees& trees = of(handle);
+  std::memcpy(keys, trees.keys().data(), trees.keys().size());
+  std::memcpy(key_ends, trees.key_ends().data(), 4 * trees.key_ends().size());
+  std::memcpy(rows, trees.rows().data(), trees.rows().size());
+  std::memcpy(roots, trees.roots().data(), trees.roots().size());
 }
 
-OCTRA_EXPORT int octra_tree_dead(void* handle) { return static_cast<int>(of(handle).dead().size()); }
-
-// Bytes that the rows of the new nodes take together.
-OCTRA_EXPORT u64 octra_tree_rows_size(void* handle) { return of(handle).rows().size(); }
-
-// The joined rows of the new nodes, in the order of their refs, with the end of each. `dead` gets the refs of the nodes
-// that this commit replaced.
-OCTRA_EXPORT void octra_tree_rows(void* handle, u8* rows, u32* ends, u8* dead) {
-  Tree& tree = of(handle);
-  std::memcpy(rows, tree.rows().data(), tree.rows().size());
-  std::memcpy(ends, tree.ends().data(), 4 * tree.ends().size());
-  for (const Ref& ref : tree.dead()) std::memcpy(dead, ref.bytes, REF), dead += REF;
-}
-
-OCTRA_EXPORT void octra_tree_publish(void* handle) { of(handle).publish(); }
+OCTRA_EXPORT void octra_trees_publish(void* handle, int flushed) { of(handle).publish(flushed); }

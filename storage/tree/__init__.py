@@ -1,1 +1,1 @@
-"""The state tree: versioned nodes in the store, batch updates, proofs."""
+"""The state tree: rows of branches, batch updates, ways to a leaf."""

@@ -1,6 +1,6 @@
-"""Batch update by the compiled library: the rows and roots of `merge`, for a tenth of the work.
+"""The trees in the compiled library's memory: the roots and rows of `merge`, for a fraction of the work.
 
-`python -m octra.native_build` compiles it in place; wheels bring it. Without it `NodeWriter` does the same.
+`python -m octra.native_build` compiles it in place; wheels bring it. Without it `MergeTrees` does the same.
 """
 
 from __future__ import annotations
@@ -8,116 +8,145 @@ from __future__ import annotations
 import ctypes
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
 
+from octra.consensus.statetree import EMPTY_TREE, PATH_BITS
 from octra.storage.errors import CorruptStore
-from octra.storage.kv import Batch, Family, ReadView, u32, u64
-from octra.storage.tree.nodes import REF_SIZE, Link, put_stale
-from octra.storage.tree.path import CIRCLE_RULES, TreeRules
+from octra.storage.kv import Batch, Family, ReadView
+from octra.storage.tree.merge import MergeTrees, Trees, Way, Writes
+from octra.storage.tree.nodes import LINK_SIZE
+from octra.storage.tree.path import CIRCLE_RULES, rules_of
 
 LIBRARY: Final = Path(__file__).parents[1] / "_tree.so"
-NODES_MAX: Final = 400_000  # in memory: 80 MB when full
+NODES_MAX: Final = 400_000  # in memory after a flush: 40 MB when full
 FETCH_MAX: Final = 4_096  # rows that one look at the disk brings
-_LINK_SIZE: Final = REF_SIZE + 32
+_POSITION_MAX, _HASH, _ROW = 65, 32, 2 * LINK_SIZE
+_ROOT_ROW: Final = _HASH + 1 + LINK_SIZE
 
 
-class _Handle:
-    """Owns the library's memory: whoever still uses it holds this."""
-
-    def __init__(self, library: ctypes.CDLL, nodes_max: int) -> None:
-        self._library = library
-        self.address: int = library.octra_tree_new(nodes_max)
-
-    def __del__(self) -> None:
-        self._library.octra_tree_free(self.address)
-
-
-class NativeTree:
-    """Nodes of the newest version in the library's memory, and the update of one commit after the other."""
+class NativeTrees:
+    """`Trees` of the library."""
 
     def __init__(self, view: ReadView, nodes_max: int = NODES_MAX) -> None:
         """Only where `available()`."""
         self._view, self._library = view, _library()
-        self._handle = _Handle(self._library, nodes_max)
+        self._address: int = self._library.octra_trees_new(nodes_max)
 
-    def begin(self, version: int) -> NativeWriter:
-        """A commit; an earlier one that was not published is forgotten."""
-        self._library.octra_tree_begin(self._handle.address, version)
-        return NativeWriter(self._view, self._library, self._handle, version)
+    def __del__(self) -> None:
+        self._library.octra_trees_free(self._address)
 
+    def begin(self) -> None:
+        """Start a commit; an earlier one that was not published is forgotten."""
+        self._library.octra_trees_begin(self._address)
 
-class NativeWriter:
-    """Collects what a commit adds and what it makes stale, over all trees that it touches: a `TreeWriter`."""
-
-    def __init__(self, view: ReadView, library: ctypes.CDLL, handle: _Handle, version: int) -> None:
-        self._view, self._library, self._handle, self.version = view, library, handle, version
-
-    def apply(self, root: Link | None, rules: TreeRules, writes: Mapping[bytes, bytes | None]) -> Link | None:
-        """The root after setting, or with None removing, these keys."""
+    def apply(self, tree: bytes, writes: Writes) -> bytes:
+        """The root hash of a tree after setting, or with None removing, these keys. Once for each tree of a commit."""
+        self._select(tree)
         keys, values = list(writes), list(writes.values())
         held = [value or b"" for value in values]
-        self._library.octra_tree_take(
-            self._handle.address,
-            rules is CIRCLE_RULES,
+        self._library.octra_trees_take(
+            self._address,
+            rules_of(tree) is CIRCLE_RULES,
             len(keys),
             b"".join(keys),
             _ends(keys),
             b"".join(held),
             _ends(held),
-            bytes(value is not None for value in values),
+            bytes([value is not None for value in values]),
         )
-        before = None if root is None else root.ref + root.hash
-        out = ctypes.create_string_buffer(_LINK_SIZE)
-        exists = self._library.octra_tree_update(self._handle.address, before, out)
-        if exists < 0 and before is not None:
-            self._fetch(before)
-            exists = self._library.octra_tree_update(self._handle.address, before, out)
-        if exists < 0:
-            raise CorruptStore("a tree node is missing")
-        if not exists:
+        if not self._library.octra_trees_update(self._address):
+            while count := self._library.octra_trees_missing(self._address, FETCH_MAX):
+                self._feed(count)
+            updated = self._library.octra_trees_update(self._address)
+            assert updated, "what was missing has come"
+        return self._root()
+
+    def root(self, tree: bytes) -> bytes:
+        """The root hash, of the commit that is being made."""
+        self._select(tree)
+        return self._root()
+
+    def prove(self, tree: bytes, path: bytes) -> Way | None:
+        """The way to a path; `None` for an empty tree."""
+        self._select(tree)
+        bits, siblings = ctypes.create_string_buffer(PATH_BITS), ctypes.create_string_buffer(PATH_BITS * _HASH)
+        leaf = ctypes.create_string_buffer(2 * _HASH)
+        while (count := self._library.octra_trees_prove(self._address, path, bits, siblings, leaf)) == -2:
+            self._feed(1)
+        if count < 0:
             return None
-        after = out.raw
-        if root is not None and after[:REF_SIZE] == root.ref:
-            return root
-        return Link(after[:REF_SIZE], after[REF_SIZE:])
+        return Way(bits.raw[:count], siblings.raw[: count * _HASH], leaf.raw[:_HASH], leaf.raw[_HASH:])
 
-    def write_rows(self, batch: Batch) -> None:
-        """Put the new and stale rows into the commit's batch."""
-        library, address = self._library, self._handle.address
-        count, dead_count = library.octra_tree_added(address), library.octra_tree_dead(address)
-        rows = ctypes.create_string_buffer(max(1, library.octra_tree_rows_size(address)))
-        ends = array("I", bytes(4 * count))
-        dead = ctypes.create_string_buffer(max(1, dead_count * REF_SIZE))
-        library.octra_tree_rows(address, rows, ends.buffer_info()[0], dead)
-        prefix, raw = u64(self.version), rows.raw
-        refs = [prefix + sequence for sequence in map(u32, range(count))]
-        starts = [0, *ends]
-        batch.put_many(Family.NODE, refs, [raw[start:end] for start, end in pairwise(starts)])
-        put_stale(batch, self.version, dead.raw[: dead_count * REF_SIZE])
+    @property
+    def changed(self) -> int:
+        """How many branches, published ones, have another row on disk or none."""
+        return int(self._library.octra_trees_changed(self._address))
 
-    def publish(self) -> None:
-        """Only after the write: a commit that failed leaves its refs free for another."""
-        self._library.octra_tree_publish(self._handle.address)
+    def rows(self, batch: Batch) -> None:
+        """Put in all that the disk does not hold yet, the commit that is being made included."""
+        sizes = array("Q", bytes(32))
+        self._library.octra_trees_make_rows(self._address, sizes.buffer_info()[0])
+        count, gone, keys_size, roots_size = sizes
+        keys, ends = ctypes.create_string_buffer(max(1, keys_size)), array("I", bytes(4 * count))
+        rows = ctypes.create_string_buffer(max(1, (count - gone) * _ROW))
+        roots = ctypes.create_string_buffer(max(1, roots_size))
+        self._library.octra_trees_rows(self._address, keys, ends.buffer_info()[0], rows, roots)
+        raw = keys.raw
+        names = [raw[start:end] for start, end in pairwise([0, *ends])]
+        for name in names[:gone]:
+            batch.delete(Family.NODE, name)
+        batch.put_many(Family.NODE, names[gone:], _pieces(rows.raw[: (count - gone) * _ROW], _ROW))
+        for row in _pieces(roots.raw[:roots_size], _ROOT_ROW):
+            if row[_HASH]:
+                batch.put(Family.ROOT, row[:_HASH], row[_HASH + 1 :])
+            else:
+                batch.delete(Family.ROOT, row[:_HASH])
 
-    def _fetch(self, root: bytes) -> None:
-        """Bring the nodes on the way of the taken writes into memory, a level or more at a time."""
-        refs = ctypes.create_string_buffer(FETCH_MAX * REF_SIZE)
-        while missing := self._library.octra_tree_missing(self._handle.address, root, refs, FETCH_MAX):
-            wanted = [refs.raw[at : at + REF_SIZE] for at in range(0, missing * REF_SIZE, REF_SIZE)]
-            for ref, row in zip(wanted, self._view.get_many(Family.NODE, wanted), strict=True):
-                if row is None:
-                    raise CorruptStore("a tree node is missing")
-                if not self._library.octra_tree_feed(self._handle.address, ref, row, len(row)):
-                    raise CorruptStore("a tree node does not decode")
+    def publish(self, *, flushed: bool) -> None:
+        """The commit's batch is written; `flushed` when `rows` were part of it."""
+        self._library.octra_trees_publish(self._address, flushed)
+
+    def _select(self, tree: bytes) -> None:
+        if self._library.octra_trees_select(self._address, tree):
+            return
+        row = self._view.get(Family.ROOT, tree)
+        if not self._library.octra_trees_put_root(self._address, tree, row, 0 if row is None else len(row)):
+            raise CorruptStore("the root of a tree does not decode")
+
+    def _root(self) -> bytes:
+        out = ctypes.create_string_buffer(_HASH)
+        return out.raw if self._library.octra_trees_root(self._address, out) else EMPTY_TREE
+
+    def _feed(self, count: int) -> None:
+        """Bring the first `count` missing branches into memory."""
+        out = ctypes.create_string_buffer(_POSITION_MAX)
+        keys = []
+        for index in range(count):
+            size = self._library.octra_trees_missing_key(self._address, index, out)
+            keys.append(out.raw[:size])
+        for index, row in enumerate(self._view.get_many(Family.NODE, keys)):
+            if row is None:
+                raise CorruptStore("a tree node is missing")
+            if not self._library.octra_trees_feed(self._address, index, row, len(row)):
+                raise CorruptStore("a tree node is not the one that its parent names")
+
+
+def open_trees(view: ReadView) -> Trees:
+    """The trees that a view shows: compiled where that is possible."""
+    return NativeTrees(view) if available() else MergeTrees(view)
 
 
 def _ends(parts: Sequence[bytes]) -> bytes:
     """Where each of the joined parts ends, as the library reads it: u32 of this machine."""
     return array("I", accumulate(map(len, parts))).tobytes()
+
+
+def _pieces(joined: bytes, size: int) -> list[bytes]:
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
 def available() -> bool:
@@ -126,7 +155,7 @@ def available() -> bool:
         return False
     try:
         _library()
-    except OSError:
+    except (OSError, AttributeError):  # none, or one of an older program
         return False
     return True
 
@@ -136,18 +165,24 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(LIBRARY))
     pointer, number, data = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     assert array("I").itemsize == ctypes.sizeof(ctypes.c_uint32)
-    library.octra_tree_new.argtypes = [ctypes.c_uint64]
-    library.octra_tree_new.restype = pointer
-    library.octra_tree_free.argtypes = library.octra_tree_publish.argtypes = [pointer]
-    library.octra_tree_added.argtypes = library.octra_tree_dead.argtypes = [pointer]
-    library.octra_tree_begin.argtypes = [pointer, ctypes.c_uint64]
-    library.octra_tree_take.argtypes = [pointer, number, number, data, data, data, data, data]
-    library.octra_tree_take.restype = None
-    library.octra_tree_missing.argtypes = [pointer, data, pointer, number]
-    library.octra_tree_feed.argtypes = [pointer, data, data, number]
-    library.octra_tree_update.argtypes = [pointer, data, pointer]
-    library.octra_tree_rows_size.argtypes = [pointer]
-    library.octra_tree_rows_size.restype = ctypes.c_uint64
-    library.octra_tree_rows.argtypes = [pointer, pointer, pointer, pointer]
-    library.octra_tree_rows.restype = None
+    assert array("Q").itemsize == ctypes.sizeof(ctypes.c_uint64)
+    library.octra_trees_new.argtypes = [ctypes.c_uint64]
+    library.octra_trees_new.restype = pointer
+    library.octra_trees_free.argtypes = library.octra_trees_begin.argtypes = [pointer]
+    library.octra_trees_select.argtypes = [pointer, data]
+    library.octra_trees_put_root.argtypes = [pointer, data, data, number]
+    library.octra_trees_take.argtypes = [pointer, number, number, data, data, data, data, data]
+    library.octra_trees_missing.argtypes = [pointer, number]
+    library.octra_trees_missing_key.argtypes = [pointer, number, data]
+    library.octra_trees_feed.argtypes = [pointer, number, data, number]
+    library.octra_trees_update.argtypes = [pointer]
+    library.octra_trees_root.argtypes = [pointer, data]
+    library.octra_trees_prove.argtypes = [pointer, data, data, data, data]
+    library.octra_trees_changed.argtypes = [pointer]
+    library.octra_trees_changed.restype = ctypes.c_uint64
+    library.octra_trees_make_rows.argtypes = [pointer, pointer]
+    library.octra_trees_rows.argtypes = [pointer, data, pointer, data, data]
+    library.octra_trees_publish.argtypes = [pointer, number]
+    for name in ("free", "begin", "take", "make_rows", "rows", "publish"):
+        getattr(library, f"octra_trees_{name}").restype = None
     return library

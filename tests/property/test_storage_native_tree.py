@@ -1,4 +1,4 @@
-"""The compiled update of the state tree gives the rows of the reference, byte for byte."""
+"""The compiled update of the state tree gives the roots, proofs and rows of the reference."""
 
 from __future__ import annotations
 
@@ -9,75 +9,94 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from octra.consensus.statetree import path_of
 from octra.storage.errors import CorruptStore
 from octra.storage.kv import Batch, Family
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.tree import native
-from octra.storage.tree.merge import MergeWriter, TreeWriter
-from octra.storage.tree.nodes import Link, NodeCache
-from octra.storage.tree.path import CIRCLE_RULES, GLOBAL_RULES
+from octra.storage.tree.merge import MergeTrees, Trees
+from octra.storage.tree.path import GLOBAL_TREE
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the library is not built")
 
 Changes = dict[bytes, bytes | None]
+CIRCLE = b"\1" * 32
 keys = st.integers(0, 60).map(lambda number: b"key %d" % number)
 commits = st.lists(
-    st.dictionaries(keys, st.none() | st.binary(max_size=3) | st.integers(0, 300).map(bytes), max_size=40), max_size=8
+    st.tuples(
+        st.dictionaries(keys, st.none() | st.binary(max_size=3) | st.integers(0, 300).map(bytes), max_size=40),
+        st.sampled_from(["kept", "flushed", "forgotten"]),
+    ),
+    max_size=12,
 )
 
 
-def commit(writer: TreeWriter, store: MemoryKeyValue, roots: list[Link | None], parts: list[Changes]) -> Batch:
-    """Update several trees in one commit; their roots are replaced in place."""
-    batch = Batch()
-    for number, changes in enumerate(parts):
-        roots[number] = writer.apply(roots[number], (GLOBAL_RULES, CIRCLE_RULES)[number % 2], changes)
-    writer.write_rows(batch)
-    store.write(batch, durable=False)
-    writer.publish()
-    return batch
+def commit(trees: Trees, store: MemoryKeyValue, parts: dict[bytes, Changes], fate: str = "flushed") -> list[bytes]:
+    """Update several trees in one commit: their roots."""
+    trees.begin()
+    roots = [trees.apply(tree, changes) for tree, changes in parts.items()]
+    if fate == "flushed":
+        batch = Batch()
+        trees.rows(batch)
+        store.write(batch, durable=False)
+    if fate != "forgotten":
+        trees.publish(flushed=fate == "flushed")
+    return roots
+
+
+def rows_of(store: MemoryKeyValue) -> list[tuple[bytes, bytes]]:
+    return [row for family in (Family.NODE, Family.ROOT) for row in store.scan(family, b"", None, limit=10**9)]
 
 
 @given(commits, st.integers(1, 50))
-@settings(max_examples=150)
-def test_rows_refs_and_roots_are_those_of_the_reference(updates: list[Changes], nodes_max: int) -> None:
-    """A small memory makes the library fetch what it has forgotten."""
+@settings(max_examples=200, deadline=None)
+def test_roots_proofs_and_rows_are_those_of_the_reference(updates: list[tuple[Changes, str]], nodes_max: int) -> None:
+    """A small memory makes the library fetch what it has forgotten. A forgotten commit leaves no trace."""
     one, other = MemoryKeyValue(), MemoryKeyValue()
-    tree = native.NativeTree(one, nodes_max)
-    compiled: list[Link | None] = [None, None]
-    reference: list[Link | None] = [None, None]
-    for version, changes in enumerate(updates):
-        parts = [changes, {key: value for key, value in changes.items() if key[-1] % 2}]
-        got = commit(tree.begin(version), one, compiled, parts)
-        wanted = commit(MergeWriter(other, NodeCache(), version), other, reference, parts)
-        assert got.operations == wanted.operations
-        assert compiled == reference
-
-
-def test_a_commit_that_was_not_written_leaves_no_trace() -> None:
-    store = MemoryKeyValue()
-    tree = native.NativeTree(store)
-    roots: list[Link | None] = [None]
-    commit(tree.begin(0), store, roots, [{b"key %d" % number: b"0" for number in range(30)}])
-    before = list(roots)
-    tree.begin(1).apply(roots[0], GLOBAL_RULES, {b"key 3": b"lost"})
-    again = commit(tree.begin(1), store, roots, [{b"key 4": b"kept"}])
-    expected = commit(MergeWriter(store, NodeCache(), 1), MemoryKeyValue(), before, [{b"key 4": b"kept"}])
-    assert again.operations == expected.operations
+    compiled, reference = native.NativeTrees(one, nodes_max), MergeTrees(other)
+    for changes, fate in updates:
+        parts = {GLOBAL_TREE: changes, CIRCLE: {key: value for key, value in changes.items() if key[-1] % 2}}
+        assert commit(compiled, one, parts, fate) == commit(reference, other, parts, fate)
+        assert rows_of(one) == rows_of(other)
+        for tree in parts:
+            assert compiled.root(tree) == reference.root(tree)
+            for number in (0, 1, 30, 61):
+                path = path_of(b"key %d" % number)
+                assert compiled.prove(tree, path) == reference.prove(tree, path)
 
 
 def test_a_large_tree_that_a_new_process_reads_from_disk_goes_on_alike() -> None:
     chance = random.Random(5)
     store = MemoryKeyValue()
-    roots: list[Link | None] = [None]
-    tree = native.NativeTree(store)
+    trees = native.NativeTrees(store)
     for version in range(4):
         changes: Changes = {b"%d" % chance.randrange(20_000): b"%d" % version for _ in range(2_000)}
-        commit(tree.begin(version), store, roots, [changes])
+        commit(trees, store, {GLOBAL_TREE: changes})
     last: Changes = {b"%d" % number: None if number % 3 else b"last" for number in range(0, 20_000, 7)}
-    reference = list(roots)
-    fresh = commit(native.NativeTree(store).begin(4), store, roots, [last])
-    wanted = commit(MergeWriter(store, NodeCache(), 4), MemoryKeyValue(), reference, [last])
-    assert fresh.operations == wanted.operations
+    twin = store.copy()
+    assert commit(native.NativeTrees(store), store, {GLOBAL_TREE: last}) == commit(
+        MergeTrees(twin), twin, {GLOBAL_TREE: last}
+    )
+    assert rows_of(store) == rows_of(twin)
+
+
+def test_only_what_differs_from_the_disk_is_counted_and_written() -> None:
+    store = MemoryKeyValue()
+    trees = native.NativeTrees(store)
+    commit(trees, store, {GLOBAL_TREE: {b"key %d" % number: b"0" for number in range(100)}}, "kept")
+    assert trees.changed == 99
+    for round_ in range(5):
+        commit(trees, store, {GLOBAL_TREE: {b"key %d" % number: b"%d" % round_ for number in range(100)}}, "kept")
+    assert trees.changed == 99
+    commit(trees, store, {GLOBAL_TREE: {}})
+    assert (trees.changed, len(rows_of(store))) == (0, 100)
+    batch = Batch()
+    trees.begin()
+    trees.apply(GLOBAL_TREE, {b"key 3": b"new"})
+    trees.rows(batch)
+    way = trees.prove(GLOBAL_TREE, path_of(b"key 3"))
+    assert way is not None
+    assert len(batch) == len(way.bits) + 1
 
 
 def test_a_library_of_another_machine_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,17 +109,21 @@ def test_a_library_of_another_machine_counts_as_none(tmp_path: Path, monkeypatch
         native._library.cache_clear()
 
 
-@pytest.mark.parametrize("row", [None, b"", b"\1short", b"\2" + bytes(121), b"\1" + bytes(64) + b"\xff\xff"])
-def test_a_lost_or_damaged_row_is_found(row: bytes | None) -> None:
+@pytest.mark.parametrize("row", [None, b"", b"\1short", bytes(132)])
+@pytest.mark.parametrize("family", [Family.NODE, Family.ROOT])
+def test_a_lost_or_damaged_row_is_found(family: Family, row: bytes | None) -> None:
     store = MemoryKeyValue()
-    roots: list[Link | None] = [None]
-    commit(MergeWriter(store, NodeCache(), 0), store, roots, [{b"a": b"1", b"b": b"2"}])
-    assert roots[0] is not None
+    commit(MergeTrees(store), store, {GLOBAL_TREE: {b"a": b"1", b"b": b"2"}})
+    key, _ = next(store.scan(family, b"", None, limit=1))
     batch = Batch()
     if row is None:
-        batch.delete(Family.NODE, roots[0].ref)
+        batch.delete(family, key)
     else:
-        batch.put(Family.NODE, roots[0].ref, row)
+        batch.put(family, key, row)
     store.write(batch, durable=False)
-    with pytest.raises(CorruptStore):
-        native.NativeTree(store).begin(1).apply(roots[0], GLOBAL_RULES, {b"a": b"3"})
+    for trees in (native.NativeTrees(store), MergeTrees(store)):
+        if family is Family.ROOT and row is None:  # an empty tree: the root hash tells
+            assert trees.root(GLOBAL_TREE) == bytes(32)
+            continue
+        with pytest.raises(CorruptStore):
+            commit(trees, store, {GLOBAL_TREE: {b"a": b"3"}})

@@ -15,7 +15,7 @@ from octra.storage.kv import Batch, Family, ReadView
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.rocks import open_rocks
 
-FAMILIES = (Family.TX, Family.STATE, Family.NODE)  # NODE and STATE keep large values in blob files
+FAMILIES = (Family.TX, Family.STATE, Family.HISTORY)  # HISTORY and STATE keep large values in blob files
 families = st.sampled_from(FAMILIES)
 keys = st.binary(max_size=3) | st.sampled_from([b"", b"\xff", b"\xff\xff", b"a", b"a\0", b"b"])
 values = st.binary(max_size=20) | st.sampled_from([b"", b"x" * 20_000])

@@ -15,9 +15,6 @@ from octra.storage.kv import Batch, KeyValue
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.snapshot import Installation, rows_at
 from octra.storage.state import StateStore
-from octra.storage.tree.nodes import find_root
-from octra.storage.tree.path import GLOBAL_TREE
-from octra.storage.tree.walk import leaves
 
 
 def install(manifest: Manifest, chunks: list[bytes], store: KeyValue) -> StateStore:
@@ -84,10 +81,14 @@ def test_a_snapshot_of_an_earlier_height_ignores_later_commits(made: SnapshotMak
     assert list(rows_at(later.store, made.height)) == before
 
 
-def test_leaves_come_in_the_order_of_their_paths(made: SnapshotMaker) -> None:
-    found = [leaf.path for leaf in leaves(made.store, find_root(made.store, GLOBAL_TREE, made.height)[1])]
-    assert all(one < other for one, other in pairwise(found))
-    assert path_of(b"\x01" + (1).to_bytes(4, "big")) in found
+def test_rows_come_in_the_order_of_their_paths_also_those_that_changed_since(made: SnapshotMaker) -> None:
+    later = made.copy()
+    later.commit_again({b"\x01" + n.to_bytes(4, "big"): None for n in range(1, 3_000, 3)})
+    rows = [row for tree, row in rows_at(later.store, made.height) if tree == GLOBAL]
+    paths = [path_of(key) for key, _ in rows]
+    assert all(one < other for one, other in pairwise(paths))
+    assert len(rows) == 2_000 + 3  # Circles
+    assert len([row for tree, row in rows_at(later.store, later.height) if tree == GLOBAL]) == 1_000 + 3
 
 
 def forged(made: SnapshotMaker, rows: list[tuple[bytes, tuple[bytes, bytes]]]) -> tuple[Manifest, list[bytes]]:

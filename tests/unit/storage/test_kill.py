@@ -48,7 +48,7 @@ def child(directory: Path) -> None:
     """Commit for ever, prune beside it; say each height and each signed round after it is safe."""
     store = open_rocks(directory / "db", write_buffer_bytes=1 << 16)  # small: flushes and compactions happen
     queue, log = WriteQueue(store), SignLog(directory / "journal")
-    state = StateStore(store, writer=queue, retention=4)
+    state = StateStore(store, writer=queue, retention=4, flush_heights=5)
     height = 0 if state.head is None else state.head.height + 1
     round_ = log.next_round(ANCHOR)
     while True:
@@ -87,7 +87,7 @@ def check(directory: Path, kills: int) -> None:
         signed |= set(rounds)
 
         store = open_rocks(directory / "db")
-        state = StateStore(store)  # checks the root node against head
+        state = StateStore(store)  # compares the root with the head's
         head = state.head
         assert head is not None
         assert acknowledged <= head.height <= acknowledged + 1
@@ -98,9 +98,11 @@ def check(directory: Path, kills: int) -> None:
         blocks = BlockStore(store)
         assert blocks.commit(head.height) == CommitRow(b"header of " + head.state_root, (), ())
         assert blocks.commit(head.height + 1) is None
-        assert not list(store.scan(Family.NODE, (head.height + 1).to_bytes(8, "big"), None, limit=1))
+        assert not list(store.scan(Family.HISTORY, (head.height + 1).to_bytes(8, "big"), None, limit=1))
         for key in (b"h", b"key 7", b"key 8"):
             assert state.prove(key).value == state.get(key)
+        for old in range(max(0, head.height - 4), head.height):
+            assert state.prove(b"h", old).value == b"%d" % old
         store.close()
 
         log = SignLog(directory / "journal")

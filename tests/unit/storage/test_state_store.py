@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from octra.codec import decode
 from octra.consensus.statetree import (
     EMPTY_TREE,
     TreeProof,
@@ -22,9 +23,10 @@ from octra.consensus.statetree import (
     verify_key,
 )
 from octra.storage.errors import CorruptStore, NotFound
-from octra.storage.kv import Batch, Family, KeyValue
+from octra.storage.history import History
+from octra.storage.kv import Batch, Family, KeyValue, u64
 from octra.storage.memory import MemoryKeyValue
-from octra.storage.state import StateReader, StateStore, Write
+from octra.storage.state import StateStore, Write
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors/storage/tree.json").read_text())
 CIRCLE = b"\x07" * 33
@@ -46,6 +48,10 @@ def naive_root(leaves: Sequence[tuple[bytes, bytes]], bit: int = 0) -> bytes:
 
 def naive_state_root(rows: Mapping[bytes, bytes]) -> bytes:
     return naive_root([(path_of(key), value_hash(value)) for key, value in rows.items()])
+
+
+def rows_of(store: KeyValue, *families: Family) -> list[tuple[bytes, bytes]]:
+    return [row for family in families for row in store.scan(family, b"", None, limit=10_000)]
 
 
 def no_seal(roots: Mapping[bytes, bytes]) -> Sequence[Write]:
@@ -95,12 +101,13 @@ def test_deleting_what_was_added_restores_the_former_root(store: KeyValue) -> No
     assert commit(state, 3, a=None, b=None, c=None) == EMPTY_TREE
 
 
-def test_writing_the_same_value_again_makes_no_node(store: KeyValue) -> None:
-    state = StateStore(store)
-    commit(state, 0, a=b"1", b=b"2")
-    rows = len(list(store.scan(Family.NODE, b"", None, limit=100)))
-    commit(state, 1, a=b"1", missing=None)
-    assert len(list(store.scan(Family.NODE, b"", None, limit=100))) == rows
+def test_writing_the_same_value_again_writes_no_row_of_the_state(store: KeyValue) -> None:
+    state = StateStore(store, flush_heights=1)
+    root = commit(state, 0, a=b"1", b=b"2")
+    before = rows_of(store, Family.STATE, Family.LEAF, Family.NODE, Family.ROOT)
+    assert commit(state, 1, a=b"1", missing=None) == root
+    assert rows_of(store, Family.STATE, Family.LEAF, Family.NODE, Family.ROOT) == before
+    assert decode(store.get(Family.HISTORY, u64(1)) or b"", History) == History(root, [])
 
 
 def test_proofs_verify_for_present_and_absent_keys_and_no_others(store: KeyValue) -> None:
@@ -189,94 +196,128 @@ def test_two_circles_with_equal_keys_have_equal_roots_but_own_rows(store: KeyVal
     assert state.circle_root(one, 0) == state.circle_root(two, 1) != EMPTY_TREE
 
 
-def test_old_heights_answer_until_they_are_pruned_and_newer_ones_after(store: KeyValue) -> None:
-    state = StateStore(store, retention=4)
+@pytest.mark.parametrize("flush_heights", [1, 7, 100])
+def test_old_heights_answer_until_they_are_pruned_and_newer_ones_after(store: KeyValue, flush_heights: int) -> None:
+    state = StateStore(store, retention=4, flush_heights=flush_heights)
     roots, chance = [], random.Random(2)
     for height in range(30):
-        rows = {f"k{chance.randrange(20)}": b"%d" % height for _ in range(4)}
+        rows: dict[str, bytes | None] = {
+            f"k{chance.randrange(20)}": chance.choice([None, b"%d" % height]) for _ in "1234"
+        }
         rows["height"] = b"%d" % height
         roots.append(commit(state, height, **rows))
     assert [state.root(height) for height in range(30)] == roots
+    for height in range(30):
+        check_height(state, height, roots[height])
     while state.prune_step(rows_max=7):
         pass
-    for height in range(30):
-        if height < 25:
-            with pytest.raises(NotFound):
-                state.prove(b"height", height)
-            continue
-        proven = state.prove(b"height", height)
-        assert proven.value == state.value_at(b"height", height) == b"%d" % height
-        assert verify_key(roots[height], b"height", proven.value, proven.proof)
+    for height in range(25):
+        with pytest.raises(NotFound):
+            state.prove(b"height", height)
+        with pytest.raises(NotFound):
+            state.root(height)
+    for again in (state, StateStore(store)):
+        for height in range(25, 30):
+            check_height(again, height, roots[height])
     with pytest.raises(NotFound):
         state.root(30)
-    assert StateStore(store).root() == roots[-1]
-    assert all(int.from_bytes(key[:8], "big") > 25 for key, _ in store.scan(Family.STALE, b"", None, limit=10_000))
 
 
-def test_pruning_leaves_exactly_the_nodes_that_kept_versions_reach(store: KeyValue) -> None:
-    state = StateStore(store, retention=1)
+def check_height(state: StateStore, height: int, root: bytes) -> None:
+    proven = state.prove(b"height", height)
+    assert (proven.value, proven.root) == (b"%d" % height, root)
+    for key in (b"height", b"k3", b"k7", b"absent"):
+        proven = state.prove(key, height)
+        assert verify_key(root, key, proven.value, proven.proof)
+
+
+def test_pruning_leaves_a_row_for_each_branch_leaf_and_kept_height(store: KeyValue) -> None:
+    state = StateStore(store, retention=1, flush_heights=1)
     rows: dict[bytes, bytes] = {}
     chance = random.Random(3)
     for height in range(40):
         writes = [(b"k%d" % chance.randrange(30), chance.choice([None, b"%d" % height])) for _ in range(5)]
         state.commit(height, writes, {}, no_seal)
         rows = dict(state.scan(b"", 1_000))
-    commit(state, 40)
     while state.prune_step():
         pass
-    assert len(list(store.scan(Family.NODE, b"", None, limit=10_000))) == 2 * len(rows) - 1
-    assert len(list(store.scan(Family.ROOT, b"", None, limit=10_000))) == 1
+    assert len(rows_of(store, Family.NODE)) == len(rows) - 1
+    assert {key[32:]: value for key, value in rows_of(store, Family.LEAF)} == {path_of(key): key for key in rows}
+    assert len(rows_of(store, Family.ROOT)) == 1
+    assert [key for key, _ in rows_of(store, Family.HISTORY)] == [u64(38), u64(39)]
+
+
+def test_what_the_next_start_needs_outlives_its_retention(store: KeyValue) -> None:
+    state = StateStore(store, retention=1, flush_heights=100)
+    roots = [commit(state, height, a=b"%d" % height, b=b"x") for height in range(20)]
+    assert state.prune_step() == 0
+    with pytest.raises(NotFound):
+        state.root(17)
+    assert StateStore(store).root() == roots[-1]
 
 
 def test_a_pinned_height_is_kept(store: KeyValue) -> None:
-    state = StateStore(store, retention=1)
+    state = StateStore(store, retention=1, flush_heights=2)
     for height in range(10):
         commit(state, height, a=b"%d" % height, b=b"x")
         if height == 3:
             state.pin("checkpoint", 3)
     while state.prune_step():
         pass
-    assert state.value_at(b"a", 3) == b"3"
+    assert state.prove(b"a", 3).value == b"3"
     state.unpin("checkpoint")
     while state.prune_step():
         pass
     with pytest.raises(NotFound):
-        state.value_at(b"a", 3)
+        state.prove(b"a", 3)
 
 
 def test_a_reader_of_one_instant_sees_no_later_commit_and_no_pruning(store: KeyValue) -> None:
-    state = StateStore(store, retention=1)
+    state = StateStore(store, retention=1, flush_heights=2)
     root = commit(state, 0, a=b"old", b=b"b")
     with state.at_latest() as reader:
         for height in range(1, 8):
             commit(state, height, a=b"%d" % height)
         while state.prune_step():
             pass
-        proven = StateReader(reader._view).prove(b"a")
+        proven = reader.prove(b"a")
         assert (proven.value, proven.root, proven.height) == (b"old", root, 0)
         assert verify_key(root, b"a", proven.value, proven.proof)
         assert reader.get(b"a") == b"old"
     assert state.get(b"a") == b"7"
 
 
-def test_a_wrong_root_node_stops_the_start(store: KeyValue) -> None:
-    state = StateStore(store)
+@pytest.mark.parametrize("family", [Family.NODE, Family.ROOT, Family.HISTORY, Family.STATE])
+@pytest.mark.parametrize("reference", [False, True])
+def test_a_lost_or_damaged_row_stops_the_start(
+    family: Family, reference: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reference:
+        monkeypatch.setenv("OCTRA_NO_KERNEL", "1")
+    whole = MemoryKeyValue()
+    state = StateStore(whole)
     commit(state, 0, a=b"1", b=b"2")
-    head = state.head
-    assert head is not None
-    row = store.get(Family.NODE, head.root_ref)
-    assert row is not None
-    for broken in (row[:-1] + bytes([row[-1] ^ 1]), row[:50], b""):
-        batch = Batch()
-        batch.put(Family.NODE, head.root_ref, broken)
-        store.write(batch, durable=False)
-        with pytest.raises(CorruptStore):
-            StateStore(store)
-    batch = Batch()
-    batch.delete(Family.NODE, head.root_ref)
-    store.write(batch, durable=False)
-    with pytest.raises(CorruptStore):
-        StateStore(store)
+    commit(state, 1, a=b"3")
+    for key, row in rows_of(whole, family):
+        if key == u64(0):
+            continue  # of a height that is flushed: nothing needs it any more
+        for broken in (None, row[:-1] + bytes([row[-1] ^ 1]), row[: len(row) // 2]):
+            store = whole.copy()
+            batch = Batch()
+            if broken is None:
+                batch.delete(family, key)
+            else:
+                batch.put(family, key, broken)
+            store.write(batch, durable=False)
+            # A value that did not change since, or was replaced, is looked at by nothing but its proof.
+            with pytest.raises(CorruptStore):
+                look_at_everything(store)
+
+
+def look_at_everything(store: KeyValue) -> None:
+    state = StateStore(store)
+    state.prove(b"b")
+    state.prove(b"a", 0)
 
 
 def test_a_commit_whose_seal_fails_changes_nothing_and_can_be_repeated(store: KeyValue) -> None:
