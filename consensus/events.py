@@ -121,7 +121,7 @@ class Executed(Struct, frozen=True):
     mode: int = EXECUTED
 
 
-Event = (
+FactOfEpoch = (
     Ticked
     | VertexReceived
     | RangeEnded
@@ -135,6 +135,6 @@ Event = (
     | BeaconRevealed
     | BeaconSharesRejected
     | LaterEpochSeen
-    | EpochOpened
     | Executed
 )
+Event = FactOfEpoch | EpochOpened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -212,6 +212,11 @@ def check_signature(vertex: Vertex, committee: Committee) -> None:
     """Raises `BadSignature` unless the author's node key signed the header. After `check_vertex`."""
     if not ed25519.verify(committee.seats[vertex.author], vertex.signature, SIGN_TAG + vertex.header_bytes):
         raise BadSignature(vertex.author)
+
+
+def signed(vertices: Sequence[Vertex], committee: Committee) -> list[bool]:
+    """Of each vertex: would `check_signature` let it pass? Together they cost a third."""
+    return ed25519.verify_many([(committee.seats[v.author], v.signature, SIGN_TAG + v.header_bytes) for v in vertices])
 
 
 def _check_parents(parents: tuple[ParentLink, ...], round: int, committee: Committee) -> None:

@@ -8,6 +8,7 @@ emitted again, coins asked again; the shell compares those it has stored (`Order
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from octra.consensus import limits
@@ -41,6 +42,7 @@ from octra.consensus.events import (
     EpochOpened,
     Event,
     Executed,
+    FactOfEpoch,
     LaterEpochSeen,
     OwnBatchReady,
     OwnVertexDurable,
@@ -53,12 +55,40 @@ from octra.consensus.evidence import encode_evidence, equivocation
 from octra.consensus.vertex import VERSION, BatchRef, Execution, Vertex, VertexBody, VertexHeader
 from octra.primitives import NodeId
 
-__all__ = ["DagState", "OrderingParams", "restore", "snapshot", "step"]
+__all__ = ["DagState", "OrderingParams", "restore", "snapshot", "step", "step_all", "wake_ms"]
 
 
 def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
     """Take note of a fact; returns the state (a new one for `EpochOpened`) and the effects, to perform in order."""
+    if isinstance(event, EpochOpened):
+        return _next_epoch(state, event), ()
+    return state, step_all(state, (event,))
+
+
+def step_all(state: DagState, events: Sequence[FactOfEpoch]) -> tuple[Effect, ...]:
+    """Take note of facts that came together, and only then look what follows from all of them: an own vertex links to
+    the last, too. The order is the same as step by step."""
     effects: list[Effect] = []
+    for event in events:
+        _note(state, event, effects)
+    _decide(state, effects)
+    effects += state.closing.end(state.roots)
+    effects += state.attesting.round_reached(state.store.quorum_round)
+    if state.deltas is not None:
+        effects += state.deltas.round_reached(state.store.quorum_round)
+    if state.now_ms is not None:
+        effects += state.sync.due(
+            state.now_ms,
+            state.store.quorum_round,
+            state.ordering.next_slot.round,
+            state.store.floor,
+            state.committee.faults,
+        )
+        _propose(state, state.now_ms, effects)
+    return tuple(effects)
+
+
+def _note(state: DagState, event: FactOfEpoch, effects: list[Effect]) -> None:
     match event:
         case Ticked(now_ms):
             _pass_time(state, now_ms)
@@ -87,27 +117,10 @@ def step(state: DagState, event: Event) -> tuple[DagState, tuple[Effect, ...]]:
             effects += state.closing.rejected(authors)
         case LaterEpochSeen(peer):
             state.sync.later_epoch_seen(peer, state.now_ms or 0)
-        case EpochOpened():
-            return _next_epoch(state, event), ()
         case Executed():
             _executed(state, event, effects)
         case _:
             assert_never(event)
-    _decide(state, effects)
-    effects += state.closing.end(state.roots)
-    effects += state.attesting.round_reached(state.store.quorum_round)
-    if state.deltas is not None:
-        effects += state.deltas.round_reached(state.store.quorum_round)
-    if state.now_ms is not None:
-        effects += state.sync.due(
-            state.now_ms,
-            state.store.quorum_round,
-            state.ordering.next_slot.round,
-            state.store.floor,
-            state.committee.faults,
-        )
-        _propose(state, state.now_ms, effects)
-    return state, tuple(effects)
 
 
 def _pass_time(state: DagState, wall_ms: int) -> None:
@@ -356,26 +369,22 @@ def _executed(state: DagState, event: Executed, effects: list[Effect]) -> None:
 # --- own vertices ---------------------------------------------------------------------------------------------------
 
 
-def _work_pending(state: DagState, own: Proposer) -> bool:
-    """Is anybody waiting for us? Some batch is on its way, or a root of a block with batches is not yet published."""
-    if state.closing.decided:
-        return True
-    if _execution_lags(state, own):
-        return False
-    unpublished = own.claim_sent < state.work_height and not state.roots.diverged
-    return unpublished or bool(own.queue or own.attest or state.attesting.news)
-
-
-def _execution_lags(state: DagState, own: Proposer) -> bool:
-    """Too many ordered blocks wait for execution: we go at the idle pace and add no batches of our own."""
-    return state.height - own.claim.height > limits.EXECUTION_LAG
+def wake_ms(state: DagState) -> int | None:
+    """When the next `Ticked` may have an effect, if nothing happens before; by the clock `state.now_ms`."""
+    if state.now_ms is None:
+        return None
+    times = [state.sync.next_ms(state.now_ms)]
+    own = state.own
+    if own is not None and not own.is_silent(state.store):
+        times.append(own.ready_ms(state.work_pending))
+    return min((time for time in times if time is not None), default=None)
 
 
 def _propose(state: DagState, now_ms: int, effects: list[Effect]) -> None:
     own = state.own
-    if own is None or state.lag_rounds > limits.LAG_ROUNDS or state.closing.ended:
+    if own is None or own.is_silent(state.store) or state.lag_rounds > limits.LAG_ROUNDS or state.closing.ended:
         return  # far behind f + 1 seats an own vertex helps nobody
-    round = own.round_to_propose(state.store, now_ms, _work_pending(state, own))
+    round = own.round_to_propose(state.store, now_ms, state.work_pending)
     if round is None or state.closing.is_said(round, own.claim_sent):
         return
     own.pending_round = round
@@ -401,7 +410,7 @@ def _draft(state: DagState, own: Proposer, round: int) -> Propose:
     body = VertexBody(
         parents=parent_links,
         weak=weak_links,
-        batches=() if _execution_lags(state, own) or state.closing.decided else own.take_batches(),
+        batches=() if state.execution_lags or state.closing.decided else own.take_batches(),
         attested=() if state.closing.decided else own.take_attestations(),
         execution=own.execution,
         evidence=tuple(list(own.evidence)[: limits.EVIDENCE_MAX]),

@@ -42,12 +42,18 @@ class Proposer:
         """The pause after the last own vertex."""
         return self.pace.min_interval_ms if work_pending else self.pace.idle_interval_ms
 
+    def is_silent(self, store: Store) -> bool:
+        """Has the own seat said all that it can before a quorum goes on?"""
+        return self.pending_round > 0 or store.quorum_round < self.last_round
+
+    def ready_ms(self, work_pending: bool) -> int:
+        """When the pause after the last own vertex ends."""
+        return 0 if self.last_ms is None else self.last_ms + self.interval_ms(work_pending)
+
     def round_to_propose(self, store: Store, now_ms: int, work_pending: bool) -> int | None:
         """The round that may be made now, or None."""
         round = store.quorum_round + 1
-        if self.pending_round or round <= self.last_round:
-            return None
-        if self.last_ms is not None and now_ms < self.last_ms + self.interval_ms(work_pending):
+        if self.is_silent(store) or now_ms < self.ready_ms(work_pending):
             return None
         return round if round == 1 or self._has_honest_quorum(store, round - 1, now_ms) else None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from msgspec import Struct
 
 from octra.codec import decode, encode
+from octra.consensus import limits
 from octra.consensus.dag.attest import Attesting
 from octra.consensus.dag.closing import Closing
 from octra.consensus.dag.deltas import DeltaTally
@@ -16,6 +19,7 @@ from octra.consensus.dag.store import Store
 from octra.consensus.dag.sync import Sync
 from octra.consensus.epoch import Committee, OrderingParams
 from octra.consensus.errors import SnapshotUnusable
+from octra.consensus.vertex import Vertex
 
 
 class CoinState:
@@ -88,6 +92,33 @@ class DagState:
     def holds(self, id: bytes) -> bool:
         """Is the vertex in the DAG or waiting for a link? Only such vertices are worth storing."""
         return id in self.store or id in self.store.waiting
+
+    def reaches_quorum(self, round: int, authors: Set[int]) -> bool:
+        """Would vertices of these authors complete a round beyond `quorum_round`?"""
+        if round <= self.store.quorum_round:
+            return False
+        return len(authors | self.store.authors(round).keys()) >= self.committee.quorum
+
+    def is_awaited(self, vertex: Vertex) -> bool:
+        """Did we ask for it, does another wait for it, or does it bring work while we have none?"""
+        if vertex.id in self.sync.vertices or self.store.is_wanted(vertex.id) or vertex.body.beacon_share:
+            return True
+        return bool(vertex.body.batches) and not self.work_pending
+
+    @property
+    def work_pending(self) -> bool:
+        """Is anybody waiting for us? A batch is on its way, or a root of a block with batches is not yet published."""
+        if self.own is None or self.closing.decided:
+            return True
+        if self.execution_lags:
+            return False
+        unpublished = self.own.claim_sent < self.work_height and not self.roots.diverged
+        return unpublished or bool(self.own.queue or self.own.attest or self.attesting.news)
+
+    @property
+    def execution_lags(self) -> bool:
+        """Too many ordered blocks wait for execution: the own seat goes at the idle pace and adds no batches."""
+        return self.own is not None and self.height - self.own.claim.height > limits.EXECUTION_LAG
 
     @property
     def lag_rounds(self) -> int:

@@ -110,6 +110,10 @@ class Sync:
         self._next_ms = max(now_ms + self._pause_ms(), min(dues, default=now_ms + limits.FETCH_PAUSE_MS))
         return effects
 
+    def next_ms(self, now_ms: int) -> int | None:
+        """When to look at the open questions again; None without any."""
+        return max(now_ms, self._next_ms) if self.vertices or self.batches else None
+
     def _pause_ms(self) -> int:
         """A few questions are asked at once; a long list is not walked for every vertex that comes in."""
         return 1 if len(self.vertices) + len(self.batches) <= limits.FETCH_IN_FLIGHT else limits.FETCH_PAUSE_MS

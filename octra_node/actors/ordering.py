@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -12,10 +12,10 @@ from octra.codec import decode, encode
 from octra.consensus import coin, effects, events, limits
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.dag import core
-from octra.consensus.errors import FutureEpoch, SnapshotUnusable
+from octra.consensus.errors import BadSignature, FutureEpoch, SnapshotUnusable
 from octra.consensus.evidence import encode_evidence
 from octra.consensus.ledger import epochs
-from octra.consensus.vertex import Vertex, admit_vertex, decode_vertex, encode_vertex, seal_vertex
+from octra.consensus.vertex import Vertex, check_vertex, decode_vertex, encode_vertex, seal_vertex, signed
 from octra.crypto.hash import H
 from octra.errors import Corrupt, Unavailable
 from octra.node.actors.messages import (
@@ -29,6 +29,7 @@ from octra.node.actors.messages import (
 )
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
 from octra.node.deltas import read_mark
+from octra.node.gathering import Gathered, Gathering
 from octra.node.p2p.messages import EpochRangeRequest, IdList, OrderingMessage, RangeAnswer, RangeRequest, VertexList
 from octra.node.p2p.short import Incoming, LinkGone, body_size_max
 from octra.node.p2p.transport import Lane
@@ -39,7 +40,8 @@ from octra.storage.errors import RoundClosed
 from octra.storage.kv import Batch, Family
 from octra.storage.sign_log import SignKind, may_sign
 
-TICK_MS, TICK_SEAT_MS = 20, 3  # how often the core looks at the clock: max(20, 3 n) ms, a small part of its paces
+TICK_MS, TICKS_MS = 5, 240  # the core looks at the clock when it asks to, but in no shorter and no longer pauses
+RETRY_MS, RETRY_SEAT_MS = 20, 3  # what was due at the last look, and did not happen, is looked at after max(20, 3 n) ms
 UNWRITTEN_MAX = 24  # vertices in memory only; the next own vertex, or block, takes them to the disk
 HELD_MAX = 1_024  # vertices of an epoch that we have not reached
 SNAPSHOT_KEY = b"ordering"
@@ -73,7 +75,7 @@ class HaltOrdered(Corrupt):
     """The core says that going on would harm: our own seat signs elsewhere."""
 
 
-Message = events.Event | Incoming | Tick | Replayed | HeldVertices | EpochBegan
+Message = events.FactOfEpoch | Incoming | Tick | Replayed | HeldVertices | EpochBegan
 
 
 class OrderingActor:
@@ -88,6 +90,10 @@ class OrderingActor:
         self._silent = False
         self._snapshot_height = 0
         self._queue: deque[events.Event] = deque()
+        self._gathering = Gathering()
+        self._ticked_ms = 0  # when the core looked at the clock
+        self._tick_ms: int | None = None  # when it does so next
+        self._forget_tick: Callable[[], None] = lambda: None
         self._unwritten: dict[bytes, tuple[Vertex, bytes]] = {}  # vertices taken, and their frames: written together
 
     async def start(self, context: Context) -> None:
@@ -96,7 +102,7 @@ class OrderingActor:
         self._ledger, self._mempool = context.ref(ActorCode.LEDGER), context.ref(ActorCode.MEMPOOL)
         self._epoch = self._stores.state.head.epoch if self._stores.state.head else 0
         await self._rebuild()
-        self._tick()
+        self._look_again()
 
     async def stop(self, deadline_ms: int) -> None:
         """Write the vertices that wait to be written."""
@@ -109,27 +115,30 @@ class OrderingActor:
             with self._context.guard(message):
                 match message:
                     case Tick():
-                        await self._feed(events.Ticked(self._context.clock.wall_ms()))
-                        self._board.round, self._board.lag_rounds = self._state.quorum_round, self._state.lag_rounds
-                        self._tick()
+                        self._tick_ms = None
+                        await self._feed()
                     case Incoming():
                         await self._incoming(message)
                     case Replayed(peer, answer):
                         for frame in answer.frames:
-                            await self._admit(frame, peer)
+                            await self._take(frame, peer, message)
                         await self._feed(events.RangeEnded(peer, answer.to_round))
                     case EpochBegan(epoch, _):
                         await self._epoch_began(epoch)
                     case HeldVertices():
                         held, self._held = self._held, []
                         for frame, peer in held:
-                            await self._admit(frame, peer)
+                            await self._take(frame, peer, message)
                     case events.OwnBatchReady(id) if not self._is_current(id):
                         pass  # the epoch that it was made for is over: its transactions are in the pool again
                     case _:
                         await self._feed(message)
+        if self._gathering.is_due(self._state):
+            await self._feed()
         if len(self._unwritten) >= UNWRITTEN_MAX:
             self._write_vertices()
+        self._board.round, self._board.lag_rounds = self._state.quorum_round, self._state.lag_rounds
+        self._look_again()
 
     # --- facts from peers ---
 
@@ -137,7 +146,7 @@ class OrderingActor:
         match message.message:
             case OrderingMessage.VERTICES:
                 for frame in decode(message.body, VertexList).frames:
-                    await self._admit(frame, message.peer)
+                    await self._take(frame, message.peer, message)
             case OrderingMessage.FETCH_VERTICES:
                 ids = decode(message.body, IdList).ids[:VERTICES_ASKED_MAX]
                 self._write_vertices()
@@ -155,7 +164,8 @@ class OrderingActor:
             case _:
                 message.refuse(RefusalCode.UNKNOWN)
 
-    async def _admit(self, frame: bytes, peer: NodeId) -> None:
+    async def _take(self, frame: bytes, peer: NodeId, message: object) -> None:
+        """A vertex came. Its signature is looked at with those of others."""
         vertex = decode_vertex(frame)
         try:
             if not self._seating.check_anchor(vertex.header.anchor):
@@ -167,13 +177,22 @@ class OrderingActor:
             return
         if vertex.round <= self._state.floor or self._state.holds(vertex.id):
             return  # too old to matter; or known, and judged when it came first
-        vertex, floor = admit_vertex(vertex, self._seating.committee), self._state.floor
-        orders = self._step(events.VertexReceived(vertex, peer))
-        # What the core does not take is not stored: a seat that makes twins without end fills no disk. One vertex may
-        # complete so much that the floor passes it at once: then it is in the order.
-        if self._state.holds(vertex.id) or floor < vertex.round <= self._state.floor:
-            self._unwritten[vertex.id] = vertex, frame
-        await self._carry_out(orders)
+        check_vertex(vertex, self._seating.committee)
+        now_ms = self._context.clock.monotonic_ms()
+        self._gathering.add(Gathered(vertex, frame, peer, message), self._state, now_ms)
+        if self._gathering.is_full:
+            await self._feed()
+
+    def _admit(self) -> list[Gathered]:
+        """What has gathered and is signed."""
+        gathered, signers = self._gathering.take(), self._seating.committee
+        admitted = []
+        for item, is_signed in zip(gathered, signed([item.vertex for item in gathered], signers), strict=True):
+            with self._context.guard(item.message):
+                if not is_signed:
+                    raise BadSignature(item.vertex.author)
+                admitted.append(item)
+        return admitted
 
     def _range(self, epoch: int, from_round: int, to_round: int) -> RangeAnswer:
         self._write_vertices()
@@ -184,8 +203,18 @@ class OrderingActor:
 
     # --- the core ---
 
-    async def _feed(self, event: events.Event) -> None:
-        await self._carry_out(self._step(event))
+    async def _feed(self, *facts: events.FactOfEpoch) -> None:
+        """Tell the core the time, what has gathered, and these facts: an own vertex that they bring links to all."""
+        admitted, floor = self._admit(), self._state.floor
+        told = [events.VertexReceived(item.vertex, item.peer) for item in admitted]
+        self._ticked_ms = self._context.clock.monotonic_ms()
+        orders = core.step_all(self._state, [*told, events.Ticked(self._context.clock.wall_ms()), *facts])
+        for vertex, frame, _, _ in admitted:
+            # What the core does not take is not stored: a seat that makes twins without end fills no disk. One vertex
+            # may complete so much that the floor passes it at once: then it is in the order.
+            if self._state.holds(vertex.id) or floor < vertex.round <= self._state.floor:
+                self._unwritten[vertex.id] = vertex, frame
+        await self._carry_out(orders)
 
     def _step(self, event: events.Event) -> Sequence[effects.Effect]:
         self._state, orders = core.step(self._state, event)
@@ -383,14 +412,18 @@ class OrderingActor:
         self._write_vertices()
         if head is not None and (commit := self._stores.blocks.commit(head.height)) is not None:
             header = decode(commit.header, BlockHeader)
-            await self._feed(self._stored(header))
+            await self._replay(self._stored(header))
         count = 0
         for _, frame in self._stores.blocks.all_vertices(self._seating.epoch, self._state.floor + 1):
-            await self._feed(events.VertexReceived(decode_vertex(frame), None))
+            await self._replay(events.VertexReceived(decode_vertex(frame), None))
             count += 1
             if count % 200 == 0:
                 await asyncio.sleep(0)
         self._context.log.info("ordering resumed", height=self._state.height, vertices=count, seat=seat)
+
+    async def _replay(self, event: events.FactOfEpoch) -> None:
+        """As it was before the restart: the core does not know the time yet, and so stays silent."""
+        await self._carry_out(self._step(event))
 
     async def _epoch_began(self, epoch: int) -> None:
         observing = self._board.observing
@@ -406,9 +439,19 @@ class OrderingActor:
         execution = read_mark(self._stores.kv, header.height).execution
         return events.Executed(header.height, header.block_id, header.state_root, execution.delta_id, execution.mode)
 
-    def _tick(self) -> None:
-        pause_ms = max(TICK_MS, TICK_SEAT_MS * self._seating.committee.size)
-        self._context.timer(self._context.clock.monotonic_ms() + pause_ms, Tick())
+    def _look_again(self) -> None:
+        """Have a tick come when the core wants one, or vertices have gathered long enough."""
+        seats, times = self._state.committee.size, [self._tick_ms or self._context.clock.monotonic_ms() + TICKS_MS]
+        wanted_ms, gathered_ms = core.wake_ms(self._state), self._gathering.due_ms(seats)
+        if wanted_ms is not None and self._state.now_ms is not None:
+            after_ms = wanted_ms - self._state.now_ms
+            retry_ms = max(RETRY_MS, RETRY_SEAT_MS * seats)
+            times.append(self._ticked_ms + (max(after_ms, TICK_MS) if after_ms > 0 else retry_ms))
+        if gathered_ms is not None:
+            times.append(gathered_ms)
+        if (at_ms := min(times)) != self._tick_ms:
+            self._forget_tick()
+            self._tick_ms, self._forget_tick = at_ms, self._context.timer(at_ms, Tick())
 
     def _write_vertices(self) -> None:
         if self._unwritten:

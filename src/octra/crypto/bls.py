@@ -7,10 +7,9 @@ curve, subgroup and canonical form but passes the identity, which this module re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from functools import lru_cache
 from hashlib import shake_256
-from math import lcm, prod
+from math import gcd, lcm, prod
 from typing import Any
 
 from pyblst import BlstP1Element, BlstP2Element, final_verify, miller_loop
@@ -136,9 +135,10 @@ def deal(secret: int, degree: int, count: int, coefficients: Sequence[int]) -> l
 def _lagrange_at_zero(seats: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Whole numbers and the one they are to be divided by: of low seats they have a dozen bits, where a quotient in
     the field has 255."""
-    quotients = [prod((Fraction(other, other - x) for other in seats if other != x), start=Fraction(1)) for x in seats]
-    divisor = lcm(*(quotient.denominator for quotient in quotients))
-    return tuple(int(quotient * divisor) for quotient in quotients), divisor
+    numerators = [prod(other for other in seats if other != x) for x in seats]
+    denominators = [prod(other - x for other in seats if other != x) for x in seats]
+    divisor = lcm(*(below // gcd(above, below) for above, below in zip(numerators, denominators, strict=True)))
+    return tuple(above * divisor // below for above, below in zip(numerators, denominators, strict=True)), divisor
 
 
 def _combined(shares: Mapping[int, bytes]) -> BlstP1Element:
