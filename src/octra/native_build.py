@@ -52,7 +52,13 @@ ED25519: Final = Library(
     ('-DOCTRA_FOUR="four_portable.hpp"',),
     {"avx2": ("-mavx2", '-DOCTRA_FOUR="four_avx2.hpp"')},
 )
-TREE: Final = Library("state tree", _PACKAGE / "storage" / "native", "tree.cpp", _PACKAGE / "storage" / "_tree.so")
+TREE: Final = Library(
+    "state tree",
+    _PACKAGE / "storage" / "native",
+    "tree.cpp",
+    _PACKAGE / "storage" / "_tree.so",
+    includes=ED25519.sources,
+)
 LEDGER: Final = Library(
     "ledger",
     _PACKAGE / "consensus" / "native",
