@@ -155,8 +155,13 @@ def _library() -> ctypes.CDLL:
 def _loaded() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(LIBRARY))
-    except OSError:
+        _declare(library)
+    except (OSError, AttributeError):  # not built, or from other sources
         return None
+    return library
+
+
+def _declare(library: ctypes.CDLL) -> None:
     pointer, data, number, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint64
     told = ctypes.POINTER(ctypes.c_uint64)
     library.octra_ledger_signed.argtypes = [data, size, data, size, data, data, data, data, pointer]
@@ -180,4 +185,3 @@ def _loaded() -> ctypes.CDLL | None:
     for name in ("free", "missing", "put", "reports", "changes"):
         getattr(library, f"octra_ledger_{name}").restype = None
     library.octra_ledger_free.argtypes = [pointer]
-    return library
