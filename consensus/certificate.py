@@ -46,7 +46,7 @@ class Certificate(Struct, frozen=True, array_like=True):
     headers: tuple[SignedHeader, ...]
 
 
-class Claim(Struct, frozen=True, array_like=True):
+class Claim(Struct, frozen=True, array_like=True, gc=False):
     """What a seat says about the chain: the last block it executed."""
 
     height: U63

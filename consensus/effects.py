@@ -11,7 +11,7 @@ from octra.consensus.vertex import Vertex, VertexBody, VertexHeader
 from octra.primitives import NodeId
 
 
-class OrderedVertex(Struct, frozen=True, array_like=True):
+class OrderedVertex(Struct, frozen=True, array_like=True, gc=False):
     """A vertex in the agreed order. `void`: a twin of an earlier one, so its content is ignored."""
 
     id: Hash32
@@ -20,7 +20,7 @@ class OrderedVertex(Struct, frozen=True, array_like=True):
     void: bool
 
 
-class MaturedBatch(Struct, frozen=True, array_like=True):
+class MaturedBatch(Struct, frozen=True, array_like=True, gc=False):
     """A batch to execute now: referenced, and attested by f + 1 seats, so an honest one checked and holds it."""
 
     id: Hash32

@@ -34,14 +34,14 @@ NO_DELTA = bytes(32)  # of a seat that publishes none
 SIGN_TAG = tag16("octra.vertex")
 
 
-class ParentLink(Struct, frozen=True, array_like=True):
+class ParentLink(Struct, frozen=True, array_like=True, gc=False):
     """A vertex of the round before."""
 
     author: U8
     id: Hash32
 
 
-class WeakLink(Struct, frozen=True, array_like=True):
+class WeakLink(Struct, frozen=True, array_like=True, gc=False):
     """An older vertex that no parent covers: it brings late vertices into the order and never counts as a vote."""
 
     round: U32
@@ -49,7 +49,7 @@ class WeakLink(Struct, frozen=True, array_like=True):
     id: Hash32
 
 
-class BatchRef(Struct, frozen=True, array_like=True):
+class BatchRef(Struct, frozen=True, array_like=True, gc=False):
     """A batch of the vertex's author: `count` transactions in `size` bytes."""
 
     id: Hash32
@@ -57,7 +57,7 @@ class BatchRef(Struct, frozen=True, array_like=True):
     size: U32
 
 
-class Execution(Struct, frozen=True, array_like=True):
+class Execution(Struct, frozen=True, array_like=True, gc=False):
     """How the author came to its last block whose height is a multiple of `DELTA_STEP`, not above the header's.
 
     It executed it, or applied a certified delta. `delta_id` names the deltas up to that block (`ledger.delta.run_id`).
@@ -67,7 +67,7 @@ class Execution(Struct, frozen=True, array_like=True):
     delta_id: Hash32
 
 
-class VertexHeader(Struct, frozen=True, array_like=True):
+class VertexHeader(Struct, frozen=True, array_like=True, gc=False):
     """The short signed part: all that a light node needs of a vertex."""
 
     version: U8
@@ -81,7 +81,7 @@ class VertexHeader(Struct, frozen=True, array_like=True):
     time_ms: U48  # the author's clock, checked by nobody: a quorum's median bounds it
 
 
-class VertexBody(Struct, frozen=True, array_like=True):
+class VertexBody(Struct, frozen=True, array_like=True, gc=False):
     """Links into the DAG and all that the author says in this round."""
 
     parents: tuple[ParentLink, ...]
@@ -94,14 +94,14 @@ class VertexBody(Struct, frozen=True, array_like=True):
     evidence: tuple[bytes, ...] = ()
 
 
-class SignedHeader(Struct, frozen=True, array_like=True):
+class SignedHeader(Struct, frozen=True, array_like=True, gc=False):
     """An encoded vertex header and its author's signature: what evidence and certificates are made of."""
 
     header: bytes
     signature: Signature64
 
 
-class _SealedVertex(Struct, frozen=True, array_like=True):
+class _SealedVertex(Struct, frozen=True, array_like=True, gc=False):
     header: bytes
     body: bytes
     signature: Signature64

@@ -110,19 +110,19 @@ class OrderingActor:
         self._stores.signed.sync()
 
     async def receive(self, batch: Sequence[Message]) -> None:
-        """Handle what waited."""
+        """Handle what waited: the core is told of all of it together."""
+        facts: list[events.FactOfEpoch] = []
         for message in batch:
             with self._context.guard(message):
                 match message:
                     case Tick():
                         self._tick_ms = None
-                        await self._feed()
                     case Incoming():
                         await self._incoming(message)
                     case Replayed(peer, answer):
                         for frame in answer.frames:
                             await self._take(frame, peer, message)
-                        await self._feed(events.RangeEnded(peer, answer.to_round))
+                        facts.append(events.RangeEnded(peer, answer.to_round))
                     case EpochBegan(epoch, _):
                         await self._epoch_began(epoch)
                     case HeldVertices():
@@ -132,13 +132,15 @@ class OrderingActor:
                     case events.OwnBatchReady(id) if not self._is_current(id):
                         pass  # the epoch that it was made for is over: its transactions are in the pool again
                     case _:
-                        await self._feed(message)
-        if self._gathering.is_due(self._state):
-            await self._feed()
-        if len(self._unwritten) >= UNWRITTEN_MAX:
-            self._write_vertices()
-        self._board.round, self._board.lag_rounds = self._state.quorum_round, self._state.lag_rounds
-        self._look_again()
+                        facts.append(message)
+        if facts or self._tick_ms is None or self._gathering.is_due(self._state):
+            await self._feed(*facts)
+            if len(self._unwritten) >= UNWRITTEN_MAX:
+                self._write_vertices()
+            self._board.round, self._board.lag_rounds = self._state.quorum_round, self._state.lag_rounds
+            self._look_again()
+        elif (due_ms := self._gathering.due_ms(self._state.committee.size)) is not None:
+            self._tick_by(due_ms)
 
     # --- facts from peers ---
 
@@ -440,16 +442,16 @@ class OrderingActor:
         return events.Executed(header.height, header.block_id, header.state_root, execution.delta_id, execution.mode)
 
     def _look_again(self) -> None:
-        """Have a tick come when the core wants one, or vertices have gathered long enough."""
-        seats, times = self._state.committee.size, [self._tick_ms or self._context.clock.monotonic_ms() + TICKS_MS]
-        wanted_ms, gathered_ms = core.wake_ms(self._state), self._gathering.due_ms(seats)
+        """Have a tick come when the core wants one, and after a while in any case."""
+        self._tick_by(self._context.clock.monotonic_ms() + TICKS_MS)
+        wanted_ms = core.wake_ms(self._state)
         if wanted_ms is not None and self._state.now_ms is not None:
             after_ms = wanted_ms - self._state.now_ms
-            retry_ms = max(RETRY_MS, RETRY_SEAT_MS * seats)
-            times.append(self._ticked_ms + (max(after_ms, TICK_MS) if after_ms > 0 else retry_ms))
-        if gathered_ms is not None:
-            times.append(gathered_ms)
-        if (at_ms := min(times)) != self._tick_ms:
+            retry_ms = max(RETRY_MS, RETRY_SEAT_MS * self._state.committee.size)
+            self._tick_by(self._ticked_ms + (max(after_ms, TICK_MS) if after_ms > 0 else retry_ms))
+
+    def _tick_by(self, at_ms: int) -> None:
+        if self._tick_ms is None or at_ms < self._tick_ms:
             self._forget_tick()
             self._tick_ms, self._forget_tick = at_ms, self._context.timer(at_ms, Tick())
 
