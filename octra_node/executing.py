@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from octra.codec import decode, encode
+from octra.codec import decode, decoder_of, encode
 from octra.consensus.batch import Items, admit_batch, items_of
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
 from octra.consensus.evidence import Equivocation, decode_evidence, judge
 from octra.consensus.ledger.delta import delta_id, delta_of, outcome_of
-from octra.consensus.ledger.receipts import FAILED, PENDING, Receipt, Settlement
+from octra.consensus.ledger.receipts import FAILED, PENDING, Settlement
 from octra.consensus.ledger.transition import (
     LedgerBatch,
     LedgerCommit,
@@ -35,10 +36,19 @@ from octra.node.circle_view import StateCircles
 from octra.node.deltas import MARK_KEY, Mark, mark_after, read_mark
 from octra.node.parts import Facts, Stores
 from octra.node.seating import Seating
-from octra.storage.blocks import CommitRow, TxPlace, TxStatus
+from octra.storage.blocks import CommitRow, Executed, TxPlace, TxStatus
 from octra.storage.kv import Batch, Family, u64
 
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
+
+
+class _ReceiptStatus(Struct, frozen=True, array_like=True):
+    """The first fields of a `Receipt`: the others need not be read."""
+
+    tx: bytes
+    height: int
+    index: int
+    status: str
 
 
 class DeltaMisfit(Corrupt):
@@ -191,29 +201,26 @@ class BlockExecutor:
 
     def _put_transactions(self, batch: Batch, height: int, outcome: Outcome) -> None:
         """Receipts, and the places by which transactions and accounts are found again."""
-        for receipt, (position, accounts) in zip(outcome.receipts, outcome.places, strict=True):
-            place = TxPlace(receipt.height, position, STATUS.get(receipt.status, TxStatus.OK))
-            self._stores.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), accounts)
+        receipts, status_of = outcome.receipts, decoder_of(_ReceiptStatus).decode
+        executed = [
+            Executed(id, position, STATUS.get(status_of(data).status, TxStatus.OK), data, accounts)
+            for id, data, (position, accounts) in zip(receipts.ids, receipts.encoded, outcome.places, strict=True)
+        ]
+        self._stores.blocks.put_transactions(batch, height, executed)
         if outcome.settlements:  # in order: the receipts root covers them
             batch.put(Family.SETTLEMENT, u64(height), encode(outcome.settlements))
-            positions = {r.tx: (place.position, r) for r, place in zip(outcome.receipts, outcome.places, strict=True)}
+            fresh = {one.id: TxPlace(height, one.index, one.status) for one in executed}
             for settlement in outcome.settlements:
-                self._settle(batch, settlement, positions)
+                self._settle(batch, settlement, fresh)
 
-    def _settle(self, batch: Batch, settlement: Settlement, fresh: Mapping[bytes, tuple[int, Receipt]]) -> None:
-        """The pending transaction has ended: its row says so from now on, its receipt stays as it was."""
+    def _settle(self, batch: Batch, settlement: Settlement, fresh: Mapping[bytes, TxPlace]) -> None:
+        """The pending transaction has ended: its place says so from now on, its receipt stays as it was."""
         blocks = self._stores.blocks
-        if settlement.tx in fresh:
-            index, receipt = fresh[settlement.tx]
-            height, data = receipt.height, encode(receipt)
-        elif (place := blocks.transaction_place(settlement.tx)) is not None:
-            height, index = place.height, place.index
-            data = blocks.receipt(height, index) or b""
-        else:
-            return
-        ended = TxPlace(height, index, STATUS.get(settlement.status, TxStatus.OK))
-        blocks.put_transaction(batch, settlement.tx, ended, data)
-        batch.put(Family.SETTLEMENT, settlement.tx, encode(settlement))
+        place = fresh.get(settlement.tx) or blocks.transaction_place(settlement.tx)
+        if place is not None:
+            ended = STATUS.get(settlement.status, TxStatus.OK)
+            blocks.put_place(batch, settlement.tx, TxPlace(place.height, place.index, ended))
+            batch.put(Family.SETTLEMENT, settlement.tx, encode(settlement))
 
     def _items(self, data: bytes) -> Items:
         """The items of a matured batch. Its framing was attested, so a fault in it is nobody's but ours."""

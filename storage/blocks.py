@@ -7,7 +7,7 @@ so that a commit's rows travel together with its state.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ RANGE_BYTES_MAX: Final = 1 << 20
 RECENT_BATCH_BYTES: Final = 8 << 20  # of batches that are checked and executed soon after they were stored
 
 _U32_MAX, _U64_MAX = 2**32 - 1, 2**64 - 1
+_STATUS: Final = tuple(bytes([status]) for status in range(3))  # a `TxStatus` in its row
 
 
 class CertificateKind(IntEnum):
@@ -75,6 +76,16 @@ class TxPlace:
     height: int
     index: int
     status: TxStatus
+
+
+class Executed(Struct, frozen=True, gc=False):
+    """A transaction that a block executed, as it is stored."""
+
+    id: bytes
+    index: int  # as in `TxPlace`
+    status: TxStatus
+    receipt: bytes
+    accounts: tuple[bytes, ...] = ()  # that it concerns
 
 
 class BlockReader:
@@ -177,12 +188,12 @@ class BlockReader:
 
     def receipt(self, height: int, index: int) -> bytes | None:
         """Bytes of a receipt."""
-        return self._view.get(Family.RECEIPT, u64(height) + u32(index))
+        return next((receipt for at, receipt in self.receipts(height) if at == index), None)
 
     def receipts(self, height: int) -> list[tuple[int, bytes]]:
-        """All receipts of a height with their indices."""
-        rows = self._view.scan(Family.RECEIPT, u64(height), _after(u64(height)), limit=_U32_MAX)
-        return [(int.from_bytes(key[8:], "big"), row) for key, row in rows]
+        """All receipts of a height with their indices, in order."""
+        row = self._view.get(Family.RECEIPT, u64(height))
+        return [] if row is None else _decode_receipts(row)
 
     def account_transactions(
         self, address: bytes, limit: int, *, before: tuple[int, int] | None = None
@@ -247,15 +258,28 @@ class BlockStore(BlockReader):
         """Store what a height consists of."""
         batch.put(Family.COMMIT, u64(height), encode(commit))
 
-    def put_transaction(
-        self, batch: Batch, tx_id: bytes, place: TxPlace, receipt: bytes, accounts: tuple[bytes, ...] = ()
-    ) -> None:
-        """Store a receipt and make it findable by transaction id, and by the accounts concerned."""
-        where = u64(place.height) + u32(place.index)
-        batch.put(Family.TX, tx_id, where + bytes([place.status]))
-        batch.put(Family.RECEIPT, where, receipt)
-        for address in accounts:
-            batch.put(Family.ACCOUNT_TX, _account_key(address, place.height, place.index), tx_id)
+    def put_transactions(self, batch: Batch, height: int, executed: Sequence[Executed]) -> None:
+        """Store all receipts of a height and make them findable by transaction id, and by the accounts concerned."""
+        if not executed:
+            return
+        where, descending = u64(height), u64(_U64_MAX - height)
+        indices = [u32(one.index) for one in executed]
+        batch.put(Family.RECEIPT, where, encode([(one.index, one.receipt) for one in executed]))
+        batch.put_many(
+            Family.TX,
+            [one.id for one in executed],
+            [where + index + _STATUS[one.status] for index, one in zip(indices, executed, strict=True)],
+        )
+        histories = [
+            (address + descending + index, one.id)
+            for index, one in zip(indices, executed, strict=True)
+            for address in one.accounts
+        ]
+        batch.put_many(Family.ACCOUNT_TX, [key for key, _ in histories], [id for _, id in histories])
+
+    def put_place(self, batch: Batch, tx_id: bytes, place: TxPlace) -> None:
+        """An executed transaction has ended otherwise than its receipt says."""
+        batch.put(Family.TX, tx_id, u64(place.height) + u32(place.index) + _STATUS[place.status])
 
     def put_certificate(self, batch: Batch, kind: CertificateKind, epoch: int, height: int, data: bytes) -> None:
         """Store a checkpoint, epoch record, certificate or evidence."""
@@ -329,3 +353,10 @@ def _decode_commit(row: bytes) -> CommitRow:
         return decode(row, CommitRow)
     except Malformed as error:
         raise CorruptStore("a commit row does not decode") from error
+
+
+def _decode_receipts(row: bytes) -> list[tuple[int, bytes]]:
+    try:
+        return decode(row, list[tuple[int, bytes]], "receipts")
+    except Malformed as error:
+        raise CorruptStore("the receipts of a height do not decode") from error

@@ -78,6 +78,10 @@ class StateReader:
         """Latest value of a key of the global state."""
         return self._view.get(Family.STATE, GLOBAL_TREE + key)
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Latest values of keys of the global state, in their order."""
+        return self._view.get_many(Family.STATE, [GLOBAL_TREE + key for key in keys])
+
     def scan(self, prefix: bytes, limit: int) -> Iterator[Row]:
         """Latest rows of the global state whose keys start with `prefix`, in byte order."""
         lower = GLOBAL_TREE + prefix
@@ -201,6 +205,17 @@ class LatestState:
         value = self._old[key] if key in self._old else self._reader.get(key)
         self.learn({key: value})
         return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Latest values of keys of the global state, in their order."""
+        young, old = self._young, self._old
+        others = [key for key in keys if key not in young]
+        unknown = [key for key in others if key not in old]
+        read = dict(zip(unknown, self._reader.get_many(unknown), strict=True))
+        learnt = {key: read[key] if key in read else old[key] for key in others}
+        values = [learnt[key] if key in learnt else young[key] for key in keys]
+        self.learn(learnt)
+        return values
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[Row]:
         """Latest rows whose keys start with `prefix`, in byte order."""
@@ -349,26 +364,27 @@ class StateStore(StateReader):
         self, batch: Batch, changes: list[TreeChange], tree: bytes, writes: Mapping[bytes, bytes | None]
     ) -> bytes:
         """Apply the writes to one tree: its root, with the new values in the batch and those before in `changes`."""
-        fresh: dict[bytes, bytes | None] = {}
-        replaced: list[tuple[bytes, bytes | None]] = []
-        for key, value in writes.items():
-            assert len(key) <= KEY_BYTES_MAX
-            name = tree + key
-            before = self.latest.get(key) if tree == GLOBAL_TREE else self._store.get(Family.STATE, name)
-            if value == before:
-                continue
-            fresh[key] = value
-            replaced.append((key, before))
-            if value is None:
-                batch.delete(Family.STATE, name)
-                batch.delete(Family.LEAF, tree + rules_of(tree).path(key))
-                continue
-            assert len(value) <= VALUE_BYTES_MAX
-            batch.put(Family.STATE, name, value)
+        keys = list(writes)
+        if tree == GLOBAL_TREE:
+            stored = self.latest.get_many(keys)
+        else:
+            stored = self._store.get_many(Family.STATE, [tree + key for key in keys])
+        replaced = [(key, before) for key, before in zip(keys, stored, strict=True) if before != writes[key]]
+        if not replaced:
+            return self._trees.root(tree)
+        changes.append(TreeChange(tree, replaced))
+        fresh = {key: writes[key] for key, _ in replaced}
+        values = {tree + key: value for key, value in fresh.items() if value is not None}
+        assert max(map(len, fresh)) <= KEY_BYTES_MAX
+        assert max(map(len, values.values()), default=0) <= VALUE_BYTES_MAX
+        batch.put_many(Family.STATE, list(values), list(values.values()))
+        path = rules_of(tree).path
+        for key, before in replaced:
             if before is None:
-                batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)
-        if replaced:
-            changes.append(TreeChange(tree, replaced))
+                batch.put(Family.LEAF, tree + path(key), key)
+            elif fresh[key] is None:
+                batch.delete(Family.STATE, tree + key)
+                batch.delete(Family.LEAF, tree + path(key))
         return self._trees.apply(tree, fresh)
 
     def _catch_up(self) -> None:

@@ -69,9 +69,11 @@ class WriteQueue:
 
     def _run(self) -> None:
         while group := self._take():
-            joined = Batch()
-            for item in group:
-                joined.extend(item.batch)
+            joined = group[0].batch
+            if len(group) > 1:
+                joined = Batch()
+                for item in group:
+                    joined.extend(item.batch)
             try:
                 self._store.write(joined, durable=any(item.durable for item in group))
             except BaseException as error:  # whatever ends the writer must reach those who wait for it

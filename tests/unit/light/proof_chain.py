@@ -43,7 +43,7 @@ from octra.node.circle_view import StateCircles
 from octra.node.rpc import proofs
 from octra.node.rpc.reading import StoredView
 from octra.primitives import NodeId, address_of, print_address
-from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxPlace, TxStatus
+from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, Executed, TxStatus
 from octra.storage.kv import Batch, Family, u64
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.state import StateStore
@@ -158,9 +158,8 @@ class ProofChain:
             data = make_batch(bytes(32), 0, height, items)
             self.blocks.put_batch(batch, 0, batch_id(data), data)
             self.blocks.put_commit(batch, height, CommitRow(encode(header), (), ((batch_id(data), count),)))
-            for receipt in outcome.receipts:
-                place = TxPlace(height, receipt.index, TxStatus.OK)
-                self.blocks.put_transaction(batch, receipt.tx, place, encode(receipt))
+            executed = [Executed(one.tx, one.index, TxStatus.OK, encode(one)) for one in outcome.receipts]
+            self.blocks.put_transactions(batch, height, executed)
             if settlements:
                 batch.put(Family.SETTLEMENT, u64(height), encode(settlements))
             if certified:

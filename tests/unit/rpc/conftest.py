@@ -48,7 +48,7 @@ from octra.node.rpc.facts import EdgeFacts, Fate, Level, NetworkFacts, NodeFacts
 from octra.node.rpc.reading import StoredView
 from octra.node.rpc.server import build_app
 from octra.primitives import CAP_UNITS, address_of
-from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxPlace, TxStatus
+from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, Executed, TxStatus
 from octra.storage.kv import Batch, Family
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.state import StateStore
@@ -238,12 +238,14 @@ class TinyNode:
         )
         self.parent = header.block_id
         self.blocks.put_commit(batch, height, CommitRow(encode(header), (), batches))
+        executed = []
         for item, receipt in zip(items, receipts, strict=True):
             unchecked = decode_item(item)
             sender = address_of(unchecked.content.sender)  # type: ignore[union-attr]
             accounts = {sender, getattr(unchecked.content.op, "to", sender)}
-            place = TxPlace(height, receipt.index, STATUS[receipt.status])
-            self.blocks.put_transaction(batch, receipt.tx, place, encode(receipt), tuple(sorted(accounts)))
+            status = STATUS[receipt.status]
+            executed.append(Executed(receipt.tx, receipt.index, status, encode(receipt), tuple(sorted(accounts))))
+        self.blocks.put_transactions(batch, height, executed)
 
     def settle(self, tx_id: bytes, status: str = "ok") -> None:
         batch = Batch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from octra.storage import blocks as blocks_module
-from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxPlace, TxStatus, VertexPlace
+from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, Executed, TxPlace, TxStatus, VertexPlace
 from octra.storage.kv import Batch, Family, KeyValue
 
 
@@ -99,10 +99,19 @@ def test_a_transaction_is_found_by_id_by_account_and_in_its_batch(store: KeyValu
     batches = ((identifier(1), 2), (identifier(2), 0), (identifier(3), 3))
     for height in range(5):
         blocks.put_commit(batch, height, CommitRow(b"header %d" % height, (identifier(9),), batches))
-        for index in range(5):
-            place = TxPlace(height, index, TxStatus.FAILED if index == 3 else TxStatus.OK)
-            accounts = (alice, bob) if index == 0 else (bob,)
-            blocks.put_transaction(batch, identifier(height * 10 + index), place, b"receipt %d" % index, accounts)
+        executed = [
+            Executed(
+                identifier(height * 10 + index),
+                index,
+                TxStatus.PENDING if index == 3 else TxStatus.OK,
+                b"receipt %d" % index,
+                (alice, bob) if index == 0 else (bob,),
+            )
+            for index in range(5)
+        ]
+        blocks.put_transactions(batch, height, executed)
+    blocks.put_transactions(batch, 5, [])
+    blocks.put_place(batch, identifier(33), TxPlace(3, 3, TxStatus.FAILED))
     store.write(batch, durable=True)
 
     place = blocks.transaction_place(identifier(33))
@@ -111,6 +120,9 @@ def test_a_transaction_is_found_by_id_by_account_and_in_its_batch(store: KeyValu
     assert blocks.transaction_batch(TxPlace(3, 5, TxStatus.OK)) is None
     assert blocks.transaction_batch(TxPlace(9, 0, TxStatus.OK)) is None
     assert blocks.receipt(3, 3) == b"receipt 3"
+    assert blocks.receipt(3, 5) is blocks.receipt(5, 0) is None
+    assert blocks.receipts(5) == []
+    assert blocks.transaction_place(identifier(23)) == TxPlace(2, 3, TxStatus.PENDING)
     assert blocks.receipts(2) == [(index, b"receipt %d" % index) for index in range(5)]
     assert blocks.transaction_place(identifier(99)) is None
 
