@@ -26,7 +26,7 @@ DISK_MIN = 2 << 30  # a node stops taking up work below its own reserve; this le
 SKEW_MAX_S = 30.0  # a node that is off by more is not ready
 PORTS = (8080, 8180, 9100)  # one node's HTTP, a local network's first HTTP and libp2p
 MODULES = (
-    "argon2", "libp2p", "msgspec", "nacl", "numpy", "pyblst", "pydantic", "rocksdict", "starlette", "typer",
+    "argon2", "msgspec", "nacl", "numpy", "pyblst", "pydantic", "rocksdict", "starlette", "typer",
     "uvicorn", "wasmtime",
 )  # fmt: skip
 

@@ -40,6 +40,7 @@ from octra.node.p2p.handshake import Identity, Status
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.hello import Role as WireRole
 from octra.node.p2p.joined import JoinedCarrier
+from octra.node.p2p.libp2p import Libp2pCarrier
 from octra.node.p2p.messages import MempoolMessage, OrderingMessage
 from octra.node.p2p.peers import PeersActor, connect_peers
 from octra.node.p2p.router import Router
@@ -213,8 +214,6 @@ def carrier_of(facts: Facts) -> Carrier:
     if PlaceKind.TLS in kinds:
         carriers.append(TlsCarrier(facts.keys.node_id, listen[PlaceKind.TLS]))
     if PlaceKind.LIBP2P in kinds:
-        from octra.node.p2p.libp2p import Libp2pCarrier  # 30 MB and half a second, for those who use it
-
         carriers.append(Libp2pCarrier(facts.keys.node, listen[PlaceKind.LIBP2P]))
     carrier = carriers[0] if len(carriers) == 1 else JoinedCarrier(carriers)
     return FaultyCarrier(carrier, facts.trouble.faults) if facts.trouble else carrier

@@ -21,7 +21,7 @@ VARIABLE: Final = "OCTRA_CPU_SAMPLES"
 FILE: Final = "cpu.samples"
 INTERVAL_S: Final = 0.01
 ELSEWHERE: Final = "elsewhere"  # every Python thread was waiting: RocksDB's own threads, or the kernel
-WAITING: Final = ("/selectors.py", "/threading.py", "/concurrent/futures/", "/trio/_core/_io_epoll.py")
+WAITING: Final = ("/selectors.py", "/threading.py", "/concurrent/futures/")
 
 # A part, and what the path of a source file contains that belongs to it. The innermost frame that belongs to any part
 # counts, so a hash or a codec costs the part that asked for it.
@@ -34,7 +34,7 @@ PARTS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("ledger", ("/consensus/ledger/", "/actors/ledger", "/node/board.py", "/octra_node/board.py")),
     ("dag", ("/consensus/", "/actors/ordering")),
     ("rpc", ("/rpc/", "/uvicorn/", "/starlette/", "/node/facade.py", "/octra_node/facade.py")),
-    ("network", ("/p2p/", "/libp2p/", "/noise/", "/trio/", "/asyncio/sslproto", "/ssl.py")),
+    ("network", ("/p2p/", "/asyncio/sslproto", "/ssl.py")),
     ("actors", ("/actors/",)),
     ("loop", ("/asyncio/",)),
     ("rest", ("",)),

@@ -1,8 +1,7 @@
 """One link: handshake, then frames on four lanes under credit, kept alive by pings. No clock and no socket in here.
 
 Credit: a side may have at most a window of bytes that the other has not yet consumed. So a reader never has to stop
-reading its connection (a py-libp2p write fails after 5 s of a closed window, with part of a frame sent), and one
-slow actor costs a peer's lane, not the link.
+reading its connection, and one slow actor costs a peer's lane, not the link.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TLS 1.3 in the node's own event loop, as a carrier of bytes: one connection to a host, the four lanes in chunks.
 
-The standard library's TLS and nothing else. It costs a small part of libp2p's work, for those who do not need to speak
-to other libp2p software. docs/decisions/tls.md tells why the lanes share one connection.
+The standard library's TLS and nothing else, for those who do not need to speak to other libp2p software.
+docs/decisions/tls.md tells why the lanes share one connection.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class TlsCarrier:
     async def start(self, accept: Accept) -> None:
         try:
             for place in self._listen:
-                self._sockets.append(_listener(place))
+                self._sockets.append(listen_at(place))
         except Unavailable:
             self._close_sockets()
             raise
@@ -259,7 +259,7 @@ class TlsCarrier:
         task.add_done_callback(self._tasks.discard)
 
 
-def _listener(place: Place) -> socket.socket:
+def listen_at(place: Place) -> socket.socket:
     """A socket that listens there and does not block; raises `PortTaken`."""
     listening = socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET, socket.SOCK_STREAM)
     try:

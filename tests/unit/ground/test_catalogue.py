@@ -11,7 +11,7 @@ from octra.errors import OctraError
 def every_error() -> list[type[OctraError]]:
     for module in pkgutil.walk_packages(octra.__path__, "octra."):
         is_library = module.name.rpartition(".")[2].startswith("_")  # or __main__
-        if not is_library and not module.name.endswith((".libp2p", ".bridge", ".worker")):
+        if not is_library and not module.name.endswith(".worker"):
             importlib.import_module(module.name)
     found: list[type[OctraError]] = []
     open_classes: list[type[OctraError]] = [OctraError]

@@ -47,7 +47,6 @@ def test_time_is_counted_for_the_part_in_whose_source_it_passes(tmp_path: Path) 
         ("/x/octra/node/p2p/link.py", "network"),
         ("/lib/python3.11/asyncio/sslproto.py", "network"),
         ("/lib/python3.11/asyncio/events.py", "loop"),
-        ("/lib/python3.11/site-packages/trio/_core/_run.py", "network"),  # libp2p's thread
         ("/x/octra/crypto/hash.py", None),
     ],
 )
