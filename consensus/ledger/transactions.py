@@ -242,7 +242,7 @@ def _valid(batches: Sequence[Sequence[bytes]], rules: StaticRules) -> Iterator[b
     framed = items.framed if isinstance(items, Items) else frame(items)
     signed = native.signed_transfers(framed, rules.chain, rules.minimum_fee(ANY_TRANSFER))
     transfers = iter(ed25519.verify_joined(signed.keys, signed.signatures, signed.messages, signed.offsets))
-    others = admit_each([item for item, plain in zip(items, signed.plain, strict=True) if not plain], rules)
+    others = admit_each([items[index] for index, plain in enumerate(signed.plain) if not plain], rules)
     judged = iter([not isinstance(one, InvalidInput) for one in others])
     return (next(transfers if plain else judged) for plain in signed.plain)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ledger_double import ALICE, BOB, CAROL, CHAIN, COINS, NOBODY, START_MS, Chain, address
 
@@ -38,9 +38,9 @@ payments = st.builds(
     Payment,
     sender=st.integers(0, 3),
     to=st.none() | st.integers(0, 5),
-    amount=st.sampled_from([1, 7, COINS // 2, COINS, AMOUNT_MAX]),
+    amount=st.sampled_from([1, 5, 6, 7, COINS // 2, COINS, AMOUNT_MAX]),
     nonce=st.integers(1, 5) | st.sampled_from([64, 65, 66]),
-    fee=st.sampled_from([999, 1_000, 1_001, 5_000, COINS]),
+    fee=st.sampled_from([999, 1_000, 1_000, 1_001, 5_000, COINS]),
     expiry=st.sampled_from([0, 100, 100, 100, 1_024, 1_025, 2_000]),
     memo=st.sampled_from([0, 0, 90, 256]),
     cut=st.sampled_from([0] * 19 + [1]),
@@ -77,6 +77,8 @@ def outcome_of(plan: list[list[Payment]]) -> Outcome:
 
 
 @given(blocks)
+@example([[Payment(2, 0, 1, 2, 1_000, 100), Payment(2, 0, 1, 4, 1_000, 100), Payment(2, 0, 1, 68, 1_000, 100)]])
+@example([[Payment(0, 5, 6, 1, 1_000, 100), Payment(0, 5, 5, 2, 1_000, 100), Payment(1, 5, 1, 1, 1_000, 100)]])
 @settings(max_examples=120, deadline=None)
 def test_the_compiled_the_short_and_the_general_way_agree(plan: list[list[Payment]]) -> None:
     outcomes = [outcome_of(plan)]
