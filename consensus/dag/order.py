@@ -37,6 +37,7 @@ class Ordering:
         self.next_slot = Slot(1, 0)
         self.ordered: dict[bytes, bool] = {}  # vertex id -> void, for rounds above the floor
         self.places: dict[int, dict[bytes, int]] = {}  # round -> vertex id -> author, of the same vertices
+        self._sorted: dict[int, list[tuple[int, int, bytes, bool]]] = {}  # marks of rounds that have not changed since
         self.batches: dict[bytes, BatchState] = {}
         self._expiry: dict[int, list[bytes]] = {}  # round -> batches whose last word may be of that round
 
@@ -96,7 +97,11 @@ class Ordering:
         """(round, author, id, void) of every ordered vertex above the floor, sorted."""
         found: list[tuple[int, int, bytes, bool]] = []
         for round in sorted(self.places):
-            found += sorted([(round, author, id, self.ordered[id]) for id, author in self.places[round].items()])
+            here = self._sorted.get(round)
+            if here is None:
+                here = sorted((round, author, id, self.ordered[id]) for id, author in self.places[round].items())
+                self._sorted[round] = here
+            found += here
         return found
 
     def restore_marks(self, marks: list[tuple[int, int, bytes, bool]]) -> None:
@@ -106,6 +111,7 @@ class Ordering:
             self.places.setdefault(round, {})[id] = author
 
     def _place(self, entry: Entry) -> bool:
+        self._sorted.pop(entry.round, None)
         here = self.places.setdefault(entry.round, {})
         void = entry.author in here.values()  # a twin was ordered before
         here[entry.id] = entry.author
@@ -160,6 +166,7 @@ class Ordering:
 
     def _forget(self, floor: int) -> None:
         for round in [round for round in self.places if round <= floor]:
+            self._sorted.pop(round, None)
             for id in self.places.pop(round):
                 del self.ordered[id]
 

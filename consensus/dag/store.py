@@ -6,11 +6,12 @@ invalid: floors differ between honest seats, so only a vertex's own bytes may co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 from octra.consensus import limits
 from octra.consensus.vertex import ParentLink, Vertex
 
+_NONE: set[ParentLink] = set()
 Row = list["Entry | None"]  # by author: the vertex of one round that an entry supports
 
 
@@ -134,11 +135,12 @@ class Store:
         found: list[Link] = []
         below = vertex.round - 1
         if below > self.floor:
-            present: Set[ParentLink] = self._present.get(below, frozenset())
-            found += [Link(below, link.author, link.id) for link in vertex.body.parents if link not in present]
+            present = self._present.get(below, _NONE)
+            if not present.issuperset(vertex.body.parents):  # mostly it is, and this way costs least to know
+                found += [Link(below, link.author, link.id) for link in vertex.body.parents if link not in present]
         for weak in vertex.body.weak:
             if weak.round > self.floor:
-                present = self._present.get(weak.round, frozenset())
+                present = self._present.get(weak.round, _NONE)
                 if ParentLink(weak.author, weak.id) not in present:
                     found.append(Link(weak.round, weak.author, weak.id))
         return found
