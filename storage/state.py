@@ -17,7 +17,7 @@ from octra.consensus.statetree import EMPTY as EMPTY_PROOF
 from octra.consensus.statetree import OTHER_LEAF, PRESENT, TreeProof, hash_leaf
 from octra.errors import Corrupt, Malformed, Unavailable
 from octra.storage.errors import CorruptStore, NotFound
-from octra.storage.history import History, TreeChange, history_of, put_history, touched, values_at
+from octra.storage.history import History, Replaced, TreeChange, history_of, put_history, touched, values_at
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, Row, prefix_end, u64
 from octra.storage.tree.merge import Trees
 from octra.storage.tree.native import open_trees
@@ -210,6 +210,8 @@ class LatestState:
         """Latest values of keys of the global state, in their order."""
         young, old = self._young, self._old
         others = [key for key in keys if key not in young]
+        if not others:
+            return [young[key] for key in keys]
         unknown = [key for key in others if key not in old]
         read = dict(zip(unknown, self._reader.get_many(unknown), strict=True))
         learnt = {key: read[key] if key in read else old[key] for key in others}
@@ -369,22 +371,27 @@ class StateStore(StateReader):
             stored = self.latest.get_many(keys)
         else:
             stored = self._store.get_many(Family.STATE, [tree + key for key in keys])
-        replaced = [(key, before) for key, before in zip(keys, stored, strict=True) if before != writes[key]]
+        fresh: dict[bytes, bytes | None] = {}
+        replaced, names, values = list[Replaced](), list[bytes](), list[bytes]()
+        for (key, value), before in zip(writes.items(), stored, strict=True):
+            if value == before:
+                continue
+            fresh[key] = value
+            replaced.append((key, before))
+            if value is None:
+                batch.delete(Family.STATE, tree + key)
+                batch.delete(Family.LEAF, tree + rules_of(tree).path(key))
+                continue
+            names.append(tree + key)
+            values.append(value)
+            if before is None:
+                batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)
         if not replaced:
             return self._trees.root(tree)
-        changes.append(TreeChange(tree, replaced))
-        fresh = {key: writes[key] for key, _ in replaced}
-        values = {tree + key: value for key, value in fresh.items() if value is not None}
         assert max(map(len, fresh)) <= KEY_BYTES_MAX
-        assert max(map(len, values.values()), default=0) <= VALUE_BYTES_MAX
-        batch.put_many(Family.STATE, list(values), list(values.values()))
-        path = rules_of(tree).path
-        for key, before in replaced:
-            if before is None:
-                batch.put(Family.LEAF, tree + path(key), key)
-            elif fresh[key] is None:
-                batch.delete(Family.STATE, tree + key)
-                batch.delete(Family.LEAF, tree + path(key))
+        assert max(map(len, values), default=0) <= VALUE_BYTES_MAX
+        batch.put_many(Family.STATE, names, values)
+        changes.append(TreeChange(tree, replaced))
         return self._trees.apply(tree, fresh)
 
     def _catch_up(self) -> None:

@@ -388,6 +388,12 @@ class Trees {
   }
 
   Node* merge_leaf(Node* leaf, const std::vector<Change>& changes, int start, int end) {
+    if (end - start == 1 && !std::memcmp(leaf->path, changes[start].path, HASH)) {  // as nearly always
+      const Change& change = changes[start];
+      if (change.action == Action::set && !std::memcmp(change.leaf_hash, leaf->hash, HASH)) return leaf;
+      kill(leaf, false);
+      return build(changes, start, end);
+    }
     std::vector<Change> all;
     all.reserve(static_cast<std::size_t>(end - start) + 1);
     const Change kept{leaf->path, Action::keep, nullptr, leaf};

@@ -47,7 +47,7 @@ class NativeTrees:
         """The root hash of a tree after setting, or with None removing, these keys. Once for each tree of a commit."""
         self._select(tree)
         keys, values = list(writes), list(writes.values())
-        held = [value or b"" for value in values]
+        held = [b"" if value is None else value for value in values]
         self._library.octra_trees_take(
             self._address,
             rules_of(tree) is CIRCLE_RULES,
