@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import InvalidInput, Unavailable
-from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_place
+from octra.node.p2p.address import Place, PlaceKind
 from octra.node.p2p.carrier import Accept, Dialled, Reader
 from octra.node.p2p.chunks import Chunks, Turns
 from octra.node.p2p.multistream import Selection
 from octra.node.p2p.noise import MESSAGE_MAX, PLAINTEXT_MAX, Cipher, NoiseHandshake
-from octra.node.p2p.tls import SYSTEM_QUEUE_MAX, listen_at
+from octra.node.p2p.sockets import SYSTEM_QUEUE_MAX, Connections, SocketCarrier
 from octra.node.p2p.transport import DialFailure, DownReason, Lane
 from octra.node.p2p.yamux import Yamux
 from octra.primitives import NodeId
 
 NOISE, YAMUX = b"/noise", b"/yamux/1.0.0"
 PROTOCOL = b"/octra/lanes/1"
-DIAL_S = 10.0
 ACCEPT_S = 5.0  # from a stranger's connection to the stream on it
 CLOSE_S = 1.0
-ACCEPTS_MAX = 32  # strangers at a time; the rest waits in the system's queue
 UPGRADE_MAX = 2 * MESSAGE_MAX  # bytes that wait while the connection is made
 
 
@@ -90,7 +88,7 @@ class Libp2pConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def upgrade(self, own: NodeId, expected: NodeId | None) -> None:
+    async def upgrade(self, expected: NodeId | None) -> None:
         """Agree on noise, prove who both are, agree on yamux, open the stream. `expected` is None for the acceptor.
 
         Raises `InvalidInput` or `ConnectionEnded`.
@@ -111,6 +109,7 @@ class Libp2pConnection(asyncio.Protocol):
             handshake.take_third(await self._message())
         assert handshake.peer is not None
         self.owner = handshake.peer
+        own = self._key.public
         self.channel = own + self.owner if dialler else self.owner + own
         self._send_cipher, self._receive_cipher = handshake.ciphers()
         rest = await self._select(Selection((YAMUX,), proposes=dialler))
@@ -272,133 +271,62 @@ class Libp2pConnection(asyncio.Protocol):
             self._transport.write(len(message).to_bytes(2, "big") + message)
 
 
-class Libp2pCarrier:
+class Libp2pCarrier(SocketCarrier):
     """Implements `Carrier` for places like `/ip4/127.0.0.1/tcp/9000/p2p/<peer id>`."""
 
     def __init__(self, key: SigningKey, listen: tuple[str, ...]) -> None:
-        self._key, self._node_id = key, NodeId(key.public)
-        self._listen = tuple(parse_place(address) for address in listen)
-        self._sockets: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: dict[Libp2pConnection, None] = {}
-        self._accepts = asyncio.Semaphore(ACCEPTS_MAX)
+        super().__init__(PlaceKind.LIBP2P, NodeId(key.public), listen, _Libp2pOpener(key))
 
-    async def start(self, accept: Accept) -> None:
+
+class _Libp2pOpener:
+    """Implements `Opener`."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+
+    async def dial(self, place: Place, expected: NodeId, done: Dialled, connections: Connections) -> None:
+        connection = self._connection(connections)
         try:
-            for place in self._listen:
-                self._sockets.append(listen_at(place))
-        except Unavailable:
-            self._close_sockets()
+            await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
+            await connection.upgrade(expected)
+        except BaseException as error:
+            _drop(connection, connections)
+            if isinstance(error, WrongPeer):
+                raise DialFailure(DownReason.WRONG_IDENTITY) from error
+            if isinstance(error, InvalidInput):
+                raise DialFailure(DownReason.PROTOCOL, f"no libp2p of ours at that port: {error}") from error
+            if isinstance(error, ConnectionEnded):
+                raise DialFailure(DownReason.RESET, str(error)) from error
             raise
-        for listening in self._sockets:
-            self._spawn(self._accept_forever(listening, accept))
+        _attach(connection, done(connection), connections)
 
-    async def stop(self) -> None:
-        """Connections that are closing may write for `CLOSE_S`; all others are cut."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._close_sockets()
-        for connection in tuple(self._connections):
-            connection.close()
-        while self._connections:  # noqa: ASYNC110 - once, at the end
-            await asyncio.sleep(0.005)
-
-    def listening(self) -> tuple[str, ...]:
-        named = [listening.getsockname()[:2] for listening in self._sockets]
-        return tuple(str(Place(PlaceKind.LIBP2P, host, port, self._node_id)) for host, port in named)
-
-    def reaches(self, address: str) -> bool:
-        try:
-            return parse_place(address).kind is PlaceKind.LIBP2P
-        except InvalidPlace:
-            return False
-
-    def dial(self, address: str, expected: NodeId, done: Dialled) -> None:
-        if self.reaches(address):
-            self._spawn(self._dial(parse_place(address), expected, done))
-        else:
-            # Later, as a real dial would answer: the caller is not ready for it inside its own call.
-            asyncio.get_running_loop().call_soon(done, DialFailure(DownReason.RESET, "not a libp2p address"))
-
-    async def _dial(self, place: Place, expected: NodeId, done: Dialled) -> None:
-        loop = asyncio.get_running_loop()
-        connection = self._new()
-        try:
-            async with asyncio.timeout(DIAL_S):
-                await loop.create_connection(lambda: connection, place.host, place.port)
-                await connection.upgrade(self._node_id, expected)
-        except TimeoutError:
-            failure = DialFailure(DownReason.RESET, "timeout")
-        except WrongPeer:
-            failure = DialFailure(DownReason.WRONG_IDENTITY)
-        except InvalidInput as error:
-            failure = DialFailure(DownReason.PROTOCOL, f"no libp2p of ours at that port: {error}")
-        except ConnectionEnded as error:
-            failure = DialFailure(DownReason.RESET, str(error))
-        except OSError as error:
-            failure = DialFailure(DownReason.RESET, error.strerror or type(error).__name__)
-        except BaseException:
-            self._drop(connection)
-            raise
-        else:
-            self._attach(connection, done(connection))
-            return
-        self._drop(connection)
-        done(failure)
-
-    async def _accept_forever(self, listening: socket.socket, accept: Accept) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._accepts.acquire()
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError:  # the caller went away again, or no descriptor is free: others may still come
-                self._accepts.release()
-                await asyncio.sleep(0.05)
-                continue
-            except BaseException:
-                self._accepts.release()
-                raise
-            self._spawn(self._accept_one(accepted, accept))
-
-    async def _accept_one(self, accepted: socket.socket, accept: Accept) -> None:
-        connection = self._new()
+    async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
+        connection = self._connection(connections)
         try:
             async with asyncio.timeout(ACCEPT_S):
                 await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
-                await connection.upgrade(self._node_id, None)
+                await connection.upgrade(None)
         except (TimeoutError, InvalidInput, ConnectionEnded, OSError):  # who dialled speaks something else, or nothing
-            self._drop(connection)
+            _drop(connection, connections)
         except BaseException:
-            self._drop(connection)
+            _drop(connection, connections)
             raise
         else:
-            self._attach(connection, accept(connection))
-        finally:
-            self._accepts.release()
+            _attach(connection, accept(connection), connections)
 
-    def _attach(self, connection: Libp2pConnection, reader: Reader | None) -> None:
-        if reader is None:
-            self._drop(connection)
-        else:
-            connection.attach(reader)
-
-    def _new(self) -> Libp2pConnection:
-        connection = Libp2pConnection(self._key, lambda ended: self._connections.pop(ended, None))
-        self._connections[connection] = None
+    def _connection(self, connections: Connections) -> Libp2pConnection:
+        connection = Libp2pConnection(self._key, lambda ended: connections.pop(ended, None))
+        connections[connection] = None
         return connection
 
-    def _drop(self, connection: Libp2pConnection) -> None:
-        connection.abort()
-        self._connections.pop(connection, None)
 
-    def _close_sockets(self) -> None:
-        while self._sockets:
-            self._sockets.pop().close()
+def _attach(connection: Libp2pConnection, reader: Reader | None, connections: Connections) -> None:
+    if reader is None:
+        _drop(connection, connections)
+    else:
+        connection.attach(reader)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _drop(connection: Libp2pConnection, connections: Connections) -> None:
+    connection.abort()
+    connections.pop(connection, None)

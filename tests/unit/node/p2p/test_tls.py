@@ -15,7 +15,7 @@ import structlog
 from octra.crypto.ed25519 import SigningKey
 from octra.node import event_loop
 from octra.node.clock import LoopClock
-from octra.node.p2p import tls
+from octra.node.p2p import sockets, tls
 from octra.node.p2p.address import Place, PlaceKind
 from octra.node.p2p.endpoint import Endpoint
 from octra.node.p2p.handshake import Identity
@@ -198,7 +198,7 @@ def test_silent_strangers_keep_their_places_for_a_short_time_only(monkeypatch: p
 
     async def scenario() -> None:
         async with Node(1) as one, Node(2) as other:
-            silent = [socket.create_connection(("127.0.0.1", other.port)) for _ in range(tls.ACCEPTS_MAX + 8)]
+            silent = [socket.create_connection(("127.0.0.1", other.port)) for _ in range(sockets.ACCEPTS_MAX + 8)]
             await asyncio.sleep(0.05)
             one.endpoint.dial(other.endpoint.listening()[0], other.identity.node_id)
             await one.first(LinkUp)

@@ -1,0 +1,153 @@
+"""What the carriers over TCP share: they listen, accept a few strangers at a time, dial, and end in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from octra.errors import Unavailable
+from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_place
+from octra.node.p2p.carrier import Accept, Connection, Dialled
+from octra.node.p2p.transport import DialFailure, DownReason, PortTaken
+from octra.primitives import NodeId
+
+SYSTEM_QUEUE_MAX = 256 * 1_024  # bytes in the hands of asyncio: what is there can no longer be overtaken
+DIAL_S = 10.0
+ACCEPTS_MAX = 32  # connections of strangers in the making at a time; the rest waits in the system's queue
+BACKLOG = 128
+
+Connections = dict[Connection, None]  # those that have not ended; a dict keeps its order
+
+
+class CannotListen(Unavailable):
+    """The system refuses to listen at an address of the settings."""
+
+    oct_code = 3104
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot listen at {address}: {reason}")
+        self.address, self.reason = address, reason
+
+
+class Opener(Protocol):
+    """Makes connections of one kind from sockets. What it makes is among `connections` until it has ended."""
+
+    async def dial(self, place: Place, expected: NodeId, done: Dialled, connections: Connections) -> None:
+        """Connect, and give `done` the connection; raises `DialFailure` or `OSError` instead."""
+        ...
+
+    async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
+        """Bring a stranger's socket to where `accept` can be told of it, or drop it after a short while."""
+        ...
+
+
+class SocketCarrier:
+    """Implements `Carrier` for places of one kind."""
+
+    def __init__(self, kind: PlaceKind, node_id: NodeId, listen: tuple[str, ...], opener: Opener) -> None:
+        self._kind, self._node_id, self._opener = kind, node_id, opener
+        self._listen = tuple(parse_place(address) for address in listen)
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: Connections = {}
+        self._accepts = asyncio.Semaphore(ACCEPTS_MAX)
+
+    async def start(self, accept: Accept) -> None:
+        try:
+            for place in self._listen:
+                self._sockets.append(_listener(place))
+        except Unavailable:
+            self._close_sockets()
+            raise
+        for listening in self._sockets:
+            self._spawn(self._accept_forever(listening, accept))
+
+    async def stop(self) -> None:
+        """Connections that are closing may write for a short while; all others are cut."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._close_sockets()
+        for connection in tuple(self._connections):
+            connection.close()
+        while self._connections:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.005)
+
+    def listening(self) -> tuple[str, ...]:
+        named = [listening.getsockname()[:2] for listening in self._sockets]
+        return tuple(str(Place(self._kind, host, port, self._node_id)) for host, port in named)
+
+    def reaches(self, address: str) -> bool:
+        try:
+            return parse_place(address).kind is self._kind
+        except InvalidPlace:
+            return False
+
+    def dial(self, address: str, expected: NodeId, done: Dialled) -> None:
+        if self.reaches(address):
+            self._spawn(self._dial(parse_place(address), expected, done))
+        else:
+            # Later, as a real dial would answer: the caller is not ready for it inside its own call.
+            failure = DialFailure(DownReason.RESET, f"not an address of {self._kind.value}")
+            asyncio.get_running_loop().call_soon(done, failure)
+
+    async def _dial(self, place: Place, expected: NodeId, done: Dialled) -> None:
+        try:
+            async with asyncio.timeout(DIAL_S):
+                await self._opener.dial(place, expected, done, self._connections)
+        except TimeoutError:
+            done(DialFailure(DownReason.RESET, "timeout"))
+        except OSError as error:
+            done(DialFailure(DownReason.RESET, error.strerror or type(error).__name__))
+        except DialFailure as failure:
+            done(failure)
+
+    async def _accept_forever(self, listening: socket.socket, accept: Accept) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._accepts.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError:  # the caller went away again, or no descriptor is free: others may still come
+                self._accepts.release()
+                await asyncio.sleep(0.05)
+                continue
+            except BaseException:
+                self._accepts.release()
+                raise
+            self._spawn(self._accept_one(accepted, accept))
+
+    async def _accept_one(self, accepted: socket.socket, accept: Accept) -> None:
+        try:
+            await self._opener.accept(accepted, accept, self._connections)
+        finally:
+            self._accepts.release()
+
+    def _close_sockets(self) -> None:
+        while self._sockets:
+            self._sockets.pop().close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _listener(place: Place) -> socket.socket:
+    """A socket that listens there and does not block; raises `PortTaken`."""
+    listening = socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+        listening.bind((place.host, place.port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(str(place)) from error
+        raise CannotListen(str(place), error.strerror or type(error).__name__) from error
+    return listening
