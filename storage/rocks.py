@@ -209,18 +209,21 @@ class _RocksView:
         self._snapshots, self._cursors = snapshots, cursors
 
     def get(self, family: Family, key: bytes) -> bytes | None:
-        try:
-            value: bytes = self._snapshots[family][key]
-        except KeyError:
-            raise Closed("view") from None
-        except Exception as error:  # the binding raises nothing narrower
-            if str(error) == "key not found":
-                return None
-            _translate(error)
-        return value
+        return self.get_many(family, [key])[0]
 
     def get_many(self, family: Family, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [self.get(family, key) for key in keys]
+        snapshot = self._snapshots.get(family)
+        if snapshot is None:
+            raise Closed("view")
+        values: list[bytes | None] = []
+        for key in keys:
+            try:
+                values.append(snapshot[key])
+            except Exception as error:  # the binding raises nothing narrower
+                if str(error) != "key not found":
+                    _translate(error)
+                values.append(None)
+        return values
 
     def scan(
         self, family: Family, lower: bytes, upper: bytes | None, *, limit: int, reverse: bool = False

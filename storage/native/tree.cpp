@@ -161,9 +161,8 @@ class Trees {
   std::string missing_key(std::size_t index) const { return position(*missing_[index]); }
 
   // The row of a missing branch; false when it is none, or another one.
-  bool feed(std::size_t index, const u8* row, std::size_t size) {
+  bool feed(std::size_t index, const u8* row) {
     Node* node = missing_[index];
-    if (size != BRANCH_ROW) return false;
     u8 hash[HASH];
     hash_branch(node->bit, row + 2 + HASH, row + LINK_ROW + 2 + HASH, hash);
     if (std::memcmp(hash, node->hash, HASH)) return false;
@@ -506,15 +505,21 @@ OCTRA_EXPORT int octra_trees_missing(void* handle, int limit) {
   return static_cast<int>(of(handle).missing(static_cast<std::size_t>(limit)).size());
 }
 
-// Key of the branch that `octra_trees_prove` misses, or of one of those just counted. Answers its size, at most 65.
-OCTRA_EXPORT int octra_trees_missing_key(void* handle, int index, u8* out) {
-  const std::string key = of(handle).missing_key(static_cast<std::size_t>(index));
-  std::memcpy(out, key.data(), key.size());
-  return static_cast<int>(key.size());
+// The keys of the first `count` missing branches, joined, with the end of each; at most 65 bytes for one.
+OCTRA_EXPORT void octra_trees_missing_keys(void* handle, int count, u8* keys, u32* ends) {
+  u32 end = 0;
+  for (int i = 0; i < count; i++) {
+    const std::string key = of(handle).missing_key(static_cast<std::size_t>(i));
+    std::memcpy(keys + end, key.data(), key.size());
+    ends[i] = end += static_cast<u32>(key.size());
+  }
 }
 
-OCTRA_EXPORT int octra_trees_feed(void* handle, int index, const u8* row, int size) {
-  return of(handle).feed(static_cast<std::size_t>(index), row, static_cast<std::size_t>(size));
+// The joined rows of the first `count` missing branches. 0 if one is none, or another one.
+OCTRA_EXPORT int octra_trees_feed(void* handle, int count, const u8* rows) {
+  for (int i = 0; i < count; i++)
+    if (!of(handle).feed(static_cast<std::size_t>(i), rows + static_cast<std::size_t>(i) * BRANCH_ROW)) return 0;
+  return 1;
 }
 
 // Apply what was taken. 0 if a branch is missing: then nothing happened.

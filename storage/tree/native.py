@@ -123,16 +123,17 @@ class NativeTrees:
 
     def _feed(self, count: int) -> None:
         """Bring the first `count` missing branches into memory."""
-        out = ctypes.create_string_buffer(_POSITION_MAX)
-        keys = []
-        for index in range(count):
-            size = self._library.octra_trees_missing_key(self._address, index, out)
-            keys.append(out.raw[:size])
-        for index, row in enumerate(self._view.get_many(Family.NODE, keys)):
-            if row is None:
-                raise CorruptStore("a tree node is missing")
-            if not self._library.octra_trees_feed(self._address, index, row, len(row)):
-                raise CorruptStore("a tree node is not the one that its parent names")
+        joined, ends = ctypes.create_string_buffer(count * _POSITION_MAX), array("I", bytes(4 * count))
+        self._library.octra_trees_missing_keys(self._address, count, joined, ends.buffer_info()[0])
+        raw = joined.raw
+        rows = self._view.get_many(Family.NODE, [raw[start:end] for start, end in pairwise([0, *ends])])
+        found = [row for row in rows if row is not None]
+        if len(found) < count:
+            raise CorruptStore("a tree node is missing")
+        if any(len(row) != _ROW for row in found) or not self._library.octra_trees_feed(
+            self._address, count, b"".join(found)
+        ):
+            raise CorruptStore("a tree node is not the one that its parent names")
 
 
 def open_trees(view: ReadView) -> Trees:
@@ -173,8 +174,8 @@ def _library() -> ctypes.CDLL:
     library.octra_trees_put_root.argtypes = [pointer, data, data, number]
     library.octra_trees_take.argtypes = [pointer, number, number, data, data, data, data, data]
     library.octra_trees_missing.argtypes = [pointer, number]
-    library.octra_trees_missing_key.argtypes = [pointer, number, data]
-    library.octra_trees_feed.argtypes = [pointer, number, data, number]
+    library.octra_trees_missing_keys.argtypes = [pointer, number, data, pointer]
+    library.octra_trees_feed.argtypes = [pointer, number, data]
     library.octra_trees_update.argtypes = [pointer]
     library.octra_trees_root.argtypes = [pointer, data]
     library.octra_trees_prove.argtypes = [pointer, data, data, data, data]
@@ -183,6 +184,6 @@ def _library() -> ctypes.CDLL:
     library.octra_trees_make_rows.argtypes = [pointer, pointer]
     library.octra_trees_rows.argtypes = [pointer, data, pointer, data, data]
     library.octra_trees_publish.argtypes = [pointer, number]
-    for name in ("free", "begin", "take", "make_rows", "rows", "publish"):
+    for name in ("free", "begin", "take", "missing_keys", "make_rows", "rows", "publish"):
         getattr(library, f"octra_trees_{name}").restype = None
     return library
