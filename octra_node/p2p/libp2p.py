@@ -18,7 +18,7 @@ from octra.node.p2p.carrier import Accept, Dialled, Reader
 from octra.node.p2p.chunks import Chunks, Turns
 from octra.node.p2p.multistream import Selection
 from octra.node.p2p.noise import MESSAGE_MAX, PLAINTEXT_MAX, Cipher, NoiseHandshake
-from octra.node.p2p.sockets import SYSTEM_QUEUE_MAX, Connections, SocketCarrier
+from octra.node.p2p.sockets import SYSTEM_QUEUE_MAX, Connections, SocketCarrier, attach, drop
 from octra.node.p2p.transport import DialFailure, DownReason, Lane
 from octra.node.p2p.yamux import Yamux
 from octra.primitives import NodeId
@@ -290,7 +290,7 @@ class _Libp2pOpener:
             await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
             await connection.upgrade(expected)
         except BaseException as error:
-            _drop(connection, connections)
+            drop(connection, connections)
             if isinstance(error, WrongPeer):
                 raise DialFailure(DownReason.WRONG_IDENTITY) from error
             if isinstance(error, InvalidInput):
@@ -298,7 +298,7 @@ class _Libp2pOpener:
             if isinstance(error, ConnectionEnded):
                 raise DialFailure(DownReason.RESET, str(error)) from error
             raise
-        _attach(connection, done(connection), connections)
+        attach(connection, done(connection), connections)
 
     async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
         connection = self._connection(connections)
@@ -307,26 +307,14 @@ class _Libp2pOpener:
                 await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
                 await connection.upgrade(None)
         except (TimeoutError, InvalidInput, ConnectionEnded, OSError):  # who dialled speaks something else, or nothing
-            _drop(connection, connections)
+            drop(connection, connections)
         except BaseException:
-            _drop(connection, connections)
+            drop(connection, connections)
             raise
         else:
-            _attach(connection, accept(connection), connections)
+            attach(connection, accept(connection), connections)
 
     def _connection(self, connections: Connections) -> Libp2pConnection:
         connection = Libp2pConnection(self._key, lambda ended: connections.pop(ended, None))
         connections[connection] = None
         return connection
-
-
-def _attach(connection: Libp2pConnection, reader: Reader | None, connections: Connections) -> None:
-    if reader is None:
-        _drop(connection, connections)
-    else:
-        connection.attach(reader)
-
-
-def _drop(connection: Libp2pConnection, connections: Connections) -> None:
-    connection.abort()
-    connections.pop(connection, None)

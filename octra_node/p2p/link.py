@@ -79,8 +79,8 @@ class Link:
         self.number, self.connection, self.side = number, connection, side
         self.state = LinkState.HANDSHAKE
         self._handshake, self._owner = handshake, owner
-        self._out = {lane: Outgoing(lane) for lane in Lane}
-        self._in = {lane: Incoming(lane) for lane in Lane}
+        self._out = tuple(map(Outgoing, Lane))  # by lane, as `_in`
+        self._in = tuple(map(Incoming, Lane))
         self._early: dict[Lane, bytearray] = {}
         now_ms = owner.now_ms()
         self._deadline_ms = now_ms + HANDSHAKE_MS[side]
@@ -155,7 +155,8 @@ class Link:
 
     def set_windows(self, window: WindowClass) -> None:
         """A larger window is granted at once; a smaller one takes effect as the peer's credit is used up."""
-        for lane, incoming in self._in.items():
+        for lane in Lane:
+            incoming = self._in[lane]
             size = LIMITS[lane].window(window)
             incoming.owed += size - incoming.window
             incoming.window = size
@@ -325,7 +326,7 @@ class Link:
         self._owner.link_down(self, reason, was_up=was_up, ours=ours)
 
     def _drop_queues(self) -> None:
-        for out in self._out.values():
+        for out in self._out:
             out.queue.clear()
             out.queued = 0
             out.wake(alive=False)
@@ -342,10 +343,10 @@ class Link:
                 out.wake(alive=True)
 
     def _grant(self, lane: Lane) -> None:
-        limits = LIMITS[lane]
+        incoming, frame_max = self._in[lane], self._out[lane].limits.frame_max
         # Give credit in few messages, but never hold back so much that the largest frame cannot pass.
-        step = max(1, min(self._in[lane].window // 4, self._in[lane].window - limits.frame_max - 64))
-        if self.state is LinkState.UP and (size := self._in[lane].grant(step)):
+        step = max(1, min(incoming.window // 4, incoming.window - frame_max - 64))
+        if self.state is LinkState.UP and (size := incoming.grant(step)):
             self._write_control(control_frame(Credit(lane, size)))
 
     def _pay_ping(self) -> None:

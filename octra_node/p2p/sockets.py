@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from octra.errors import Unavailable
 from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_place
-from octra.node.p2p.carrier import Accept, Connection, Dialled
+from octra.node.p2p.carrier import Accept, Connection, Dialled, Reader
 from octra.node.p2p.transport import DialFailure, DownReason, PortTaken
 from octra.primitives import NodeId
 
@@ -42,6 +42,26 @@ class Opener(Protocol):
     async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
         """Bring a stranger's socket to where `accept` can be told of it, or drop it after a short while."""
         ...
+
+
+class Upgraded(Connection, Protocol):
+    """A connection that has been made, and waits for whom to tell of what it brings."""
+
+    def attach(self, reader: Reader) -> None: ...
+
+
+def attach(connection: Upgraded, reader: Reader | None, connections: Connections) -> None:
+    """Give `reader` what the connection brings, or drop it where nobody wants it."""
+    if reader is None:
+        drop(connection, connections)
+    else:
+        connection.attach(reader)
+
+
+def drop(connection: Connection, connections: Connections) -> None:
+    """End a connection that nobody has been told of."""
+    connection.abort()
+    connections.pop(connection, None)
 
 
 class SocketCarrier:

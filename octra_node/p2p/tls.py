@@ -7,42 +7,58 @@ docs/decisions/tls.md tells why the lanes share one connection.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from typing import cast
 
 from octra.crypto.ed25519 import SigningKey
+from octra.errors import InvalidInput
 from octra.node.p2p.address import Place, PlaceKind
-from octra.node.p2p.carrier import Accept, Dialled, Reader
+from octra.node.p2p.carrier import Accept, Connection, Dialled, Reader
 from octra.node.p2p.chunks import Chunks, Turns, UnknownLane
-from octra.node.p2p.sockets import SYSTEM_QUEUE_MAX, Connections, SocketCarrier
+from octra.node.p2p.sockets import SYSTEM_QUEUE_MAX, Connections, SocketCarrier, attach, drop
 from octra.node.p2p.tls_certificate import ALPN, client_context, self_signed, server_context
 from octra.node.p2p.transport import DialFailure, DownReason, Lane
 from octra.primitives import NodeId
 
 ACCEPT_S = 5.0  # for the TLS handshake of who dials us
 CLOSE_S = 1.0
+READ_SIZE = 16 * 1_024  # a record: OpenSSL gives no more at once
+UPGRADE_MAX = 64 * 1_024  # bytes that wait during the handshake
+
+
+class NotOurs(InvalidInput):
+    """The other end of a connection speaks no TLS of ours."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no TLS of ours: {reason}")
+        self.reason = reason
 
 
 class TlsConnection(asyncio.Protocol):
-    """Implements `Connection`. What one turn of the loop writes becomes one write, lanes taking turns in chunks."""
+    """Implements `Connection`, once `upgrade` has returned. What one turn of the loop writes becomes one write.
+
+    It moves bytes between socket and OpenSSL itself: asyncio's layer for that costs as much as all the rest of a frame.
+    """
 
     owner: NodeId | None = None  # the certificate is not the node's: the handshake above proves who it is
 
     def __init__(
-        self,
-        opened: Callable[[TlsConnection], Reader | None],
-        ended: Callable[[TlsConnection], None],
-        own_certificate: bytes | None,
+        self, context: ssl.SSLContext, own_certificate: bytes | None, ended: Callable[[Connection], None]
     ) -> None:
-        """`opened` follows the TLS handshake, `ended` the last byte. Only the acceptor has `own_certificate`."""
-        self._opened, self._ended, self._own_certificate = opened, ended, own_certificate
+        """Only the acceptor has `own_certificate`. `ended` follows the last byte."""
+        self._own_certificate, self._ended = own_certificate, ended
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=own_certificate is not None)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader: Reader | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._chunks = Chunks()
         self._turns = Turns()
         self._flush_due = self._paused = self._closing = False
@@ -65,40 +81,55 @@ class TlsConnection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None and not self._closing:
             self._closing = True
-            self._cut = self._loop.call_later(CLOSE_S, self.abort)
-            self._flush()
+            if self._reader is None:
+                self.abort()
+            else:
+                self._cut = self._loop.call_later(CLOSE_S, self.abort)
+                self._flush()
 
     def abort(self) -> None:
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
 
+    async def upgrade(self) -> None:
+        """The TLS handshake; raises `NotOurs` or `OSError`."""
+        try:
+            while not self._shaken():
+                if self._transport is None:
+                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        except ssl.SSLError as error:
+            raise NotOurs(error.reason or "unknown") from error
+        certificate = self._own_certificate or self._session.getpeercert(binary_form=True)
+        if certificate is None or self._session.selected_alpn_protocol() != ALPN:
+            raise NotOurs("another service")
+        self.channel = sha256(certificate).digest()
+
+    def attach(self, reader: Reader) -> None:
+        """Give `reader` what arrives, beginning with what has come already."""
+        self._reader = reader
+        self._receive()
+
     # What asyncio tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # of every loop's TLS, though uvloop's does not derive from it
-        session: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        self._transport = cast(asyncio.Transport, transport)
         # The system's own queue stays short too, so that a vertex need not wait for megabytes of other lanes.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SYSTEM_QUEUE_MAX)
-        certificate = self._own_certificate or session.getpeercert(binary_form=True)
-        if certificate is None or session.selected_alpn_protocol() != ALPN:
-            transport.abort()  # some other TLS service; a dialler says so when it finds no reader
-            return
-        self._transport = transport
-        transport.set_write_buffer_limits(high=SYSTEM_QUEUE_MAX)
-        self.channel = sha256(certificate).digest()
+        self._transport.set_write_buffer_limits(high=SYSTEM_QUEUE_MAX)
         host, port = transport.get_extra_info("peername")[:2]
         self.remote = str(Place(PlaceKind.TLS, host, port))
-        self._reader = self._opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._reader is None:
-            return
-        try:
-            for lane, piece in self._chunks.feed(data):
-                self._reader.received(lane, piece)
-        except UnknownLane:
+        self._incoming.write(data)
+        if self._reader is not None:
+            self._receive()
+        elif self._incoming.pending > UPGRADE_MAX:
             self.abort()
+        else:
+            self._wake()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -112,22 +143,58 @@ class TlsConnection(asyncio.Protocol):
         self._closing = True
         if self._cut is not None:
             self._cut.cancel()
+        self._wake()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.closed()
         self._ended(self)
 
-    @property
-    def speaks_octra(self) -> bool:
-        """False when the TLS handshake led to a service that is not ours."""
-        return self.channel != b""
+    # Between socket and OpenSSL.
+
+    def _shaken(self) -> bool:
+        try:
+            self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._send_records()  # an alert too
+        return True
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _receive(self) -> None:
+        try:
+            while self._transport is not None and (self._incoming.pending or self._session.pending()):
+                data = self._session.read(READ_SIZE)
+                if not data:
+                    self.abort()  # the peer has closed its side
+                    return
+                for lane, piece in self._chunks.feed(data):
+                    if self._reader is not None:
+                        self._reader.received(lane, piece)
+        except ssl.SSLWantReadError:
+            pass  # part of a record
+        except (ssl.SSLError, UnknownLane):
+            self.abort()
+            return
+        self._send_records()
 
     def _flush(self) -> None:
         self._flush_due = False
         while self._transport is not None and self._turns.size and not self._paused:
-            self._transport.write(self._turns.take())
+            self._session.write(self._turns.take())
+            self._send_records()
         if self._closing and not self._turns.size and self._transport is not None:
+            with suppress(ssl.SSLError):  # it would wait for the peer's goodbye
+                self._session.unwrap()
+            self._send_records()
             self._transport.close()  # asyncio still writes what it has
+
+    def _send_records(self) -> None:
+        if self._outgoing.pending and self._transport is not None:
+            self._transport.write(self._outgoing.read())
 
 
 class TlsCarrier(SocketCarrier):
@@ -146,37 +213,30 @@ class _TlsOpener:
         self._server, self._client = server_context(key, self._certificate), client_context()
 
     async def dial(self, place: Place, expected: NodeId, done: Dialled, connections: Connections) -> None:
-        connection = _connection(done, None, connections)
+        connection = TlsConnection(self._client, None, lambda ended: connections.pop(ended, None))
+        connections[connection] = None
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: connection, place.host, place.port, ssl=self._client, server_hostname=""
-            )
-            if not connection.speaks_octra:
-                raise DialFailure(DownReason.PROTOCOL, "another TLS service listens at that port")
-        except ssl.SSLError as error:
-            connections.pop(connection, None)
-            reason = error.reason or "unknown"
-            raise DialFailure(DownReason.PROTOCOL, f"no TLS of ours at that port: {reason}") from error
+            await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
+            await connection.upgrade()
+        except NotOurs as error:
+            drop(connection, connections)
+            raise DialFailure(DownReason.PROTOCOL, f"no TLS of ours at that port: {error.reason}") from error
         except BaseException:
-            connections.pop(connection, None)
+            drop(connection, connections)
             raise
+        attach(connection, done(connection), connections)
 
     async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
-        connection = _connection(accept, self._certificate, connections)
+        connection = TlsConnection(self._server, self._certificate, lambda ended: connections.pop(ended, None))
+        connections[connection] = None
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._server, ssl_handshake_timeout=ACCEPT_S
-            )
-        except OSError:  # ssl.SSLError among them: who dialled speaks something else, or nothing
-            connections.pop(connection, None)
+            async with asyncio.timeout(ACCEPT_S):
+                await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+                await connection.upgrade()
+        except (NotOurs, OSError):  # TimeoutError among them: who dialled speaks something else, or nothing
+            drop(connection, connections)
         except BaseException:
-            connections.pop(connection, None)
+            drop(connection, connections)
             raise
-
-
-def _connection(
-    opened: Callable[[TlsConnection], Reader | None], own_certificate: bytes | None, connections: Connections
-) -> TlsConnection:
-    connection = TlsConnection(opened, lambda ended: connections.pop(ended, None), own_certificate)
-    connections[connection] = None
-    return connection
+        else:
+            attach(connection, accept(connection), connections)

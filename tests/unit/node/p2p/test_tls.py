@@ -215,7 +215,8 @@ def test_a_connection_cut_in_the_middle_of_a_chunk_ends_the_link() -> None:
             up: LinkUp = await one.first(LinkUp)
             await other.first(LinkUp)
             connection: Any = one.endpoint._links[up.peer].connection
-            connection._transport.write(b"\1\0\1\0half")
+            connection._session.write(b"\1\0\1\0half")
+            connection._send_records()
             await asyncio.sleep(0.05)
             connection.abort()
             assert (await other.first(LinkDown)).reason is DownReason.RESET
