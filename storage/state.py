@@ -19,6 +19,7 @@ from octra.errors import Corrupt, Malformed, Unavailable
 from octra.storage.errors import CorruptStore, NotFound
 from octra.storage.history import History, Replaced, TreeChange, history_of, put_history, touched, values_at
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, Row, prefix_end, u64
+from octra.storage.latest import LatestState
 from octra.storage.tree.merge import Trees
 from octra.storage.tree.native import open_trees
 from octra.storage.tree.path import CIRCLE_KEYS, GLOBAL_TREE, circle_tree, rules_of
@@ -27,7 +28,6 @@ RETENTION_MIN: Final = 256  # heights; a light client may ask for a proof a few 
 FLUSH_HEIGHTS: Final = 32  # so many are applied again after a crash, and for the proof of an old height
 FLUSH_BRANCHES: Final = 32_768  # 5 MB of rows: a commit that writes them takes 0.1 s longer
 PRUNE_ROWS: Final = 1_000  # heights a step
-LATEST_MAX: Final = 65_536  # values that the committing thread remembers: 10 MB of accounts
 KEY_BYTES_MAX: Final = 1_024  # of a Circle; ledger keys stay below 512
 VALUE_BYTES_MAX: Final = 64 << 10
 
@@ -185,53 +185,6 @@ class StateReader:
         if row is None:
             raise CorruptStore("no height has its trees on disk")
         return int.from_bytes(row, "big")
-
-
-class LatestState:
-    """The global state for the one thread that commits: it remembers what it read and wrote, so nobody else may use it.
-
-    A reader beside a commit could put an old value back; this thread cannot.
-    """
-
-    def __init__(self, reader: StateReader) -> None:
-        self._reader = reader
-        self._young: dict[bytes, bytes | None] = {}
-        self._old: dict[bytes, bytes | None] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        """Latest value of a key of the global state."""
-        if key in self._young:
-            return self._young[key]
-        value = self._old[key] if key in self._old else self._reader.get(key)
-        self.learn({key: value})
-        return value
-
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Latest values of keys of the global state, in their order."""
-        young, old = self._young, self._old
-        others = [key for key in keys if key not in young]
-        if not others:
-            return [young[key] for key in keys]
-        unknown = [key for key in others if key not in old]
-        read = dict(zip(unknown, self._reader.get_many(unknown), strict=True))
-        learnt = {key: read[key] if key in read else old[key] for key in others}
-        values = [learnt[key] if key in learnt else young[key] for key in keys]
-        self.learn(learnt)
-        return values
-
-    def scan(self, prefix: bytes, limit: int) -> Iterator[Row]:
-        """Latest rows whose keys start with `prefix`, in byte order."""
-        return self._reader.scan(prefix, limit)
-
-    def learn(self, values: Mapping[bytes, bytes | None]) -> None:
-        """These are the latest values."""
-        self._young.update(values)
-        if len(self._young) > LATEST_MAX // 2:  # two generations instead of a list of uses
-            self._old, self._young = self._young, {}
-
-    def forget(self) -> None:
-        """A commit failed: what the disk holds is unknown."""
-        self._young, self._old = {}, {}
 
 
 class StateStore(StateReader):
