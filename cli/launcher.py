@@ -28,15 +28,13 @@ from octra.errors import Corrupt, InvalidInput, Unavailable
 from octra.hfhe.backend import choose
 
 PRELOADED = ("octra.cli.node", "octra.node.daemon", "octra.node.light")
-PRELOADED_FOR = {"libp2p": ("octra.node.p2p.libp2p",), "tls": ()}
 NAME_SIZE = 15  # of a process, as the kernel keeps it
 END_WAIT_S = 15.0  # for nodes that were told to stop, before they are killed
 
 
 def main(arguments: list[str]) -> int:
-    """`arguments`: the network's directory, for who reads a list of processes, and its transport."""
-    _, transport = arguments
-    for name in (*PRELOADED, *PRELOADED_FOR[transport]):
+    """`arguments`: the network's directory, for who reads a list of processes."""
+    for name in PRELOADED:
         importlib.import_module(name)
     with contextlib.suppress(InvalidInput, Unavailable, Corrupt):  # a node says it better
         choose()  # the kernel of encrypted gates passes its self-test once for all nodes

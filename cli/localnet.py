@@ -29,7 +29,7 @@ _PARAMETERS = typer.Option("T", help="FHE parameter set of the network key: T, o
 _EPOCH = typer.Option(20, min=5, help="seconds of an epoch")
 _HTTP = typer.Option(FIRST_HTTP_PORT, help="HTTP port of the first node")
 _P2P = typer.Option(FIRST_P2P_PORT, help="port of the first node for other nodes")
-_TRANSPORT = typer.Option("libp2p", help="libp2p, or tls (a fraction of the work: take it for many nodes)")
+_TRANSPORT = typer.Option("libp2p", help="libp2p, or tls (half of its work)")
 
 _EXECUTION = typer.Option("all", help="who executes blocks: every validator (all), or f + 1 in turn (split)")
 

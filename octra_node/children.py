@@ -70,9 +70,9 @@ class Launcher:
     _last_started: int | None = None
 
     @classmethod
-    def open(cls, directory: Path, transport: str, log: Path) -> Launcher:
+    def open(cls, directory: Path, log: Path) -> Launcher:
         """Start it; it imports the node while the caller goes on."""
-        command = [sys.executable, "-m", "octra.cli.launcher", str(directory), transport]
+        command = [sys.executable, "-m", "octra.cli.launcher", str(directory)]
         with log.open("ab") as errors:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         return cls(process, log)

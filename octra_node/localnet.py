@@ -16,7 +16,6 @@ from pathlib import Path
 from octra.errors import Unavailable
 from octra.node import config, founding, home
 from octra.node.children import Launcher, NodeFailed, NodeProcess, last_line
-from octra.node.p2p.address import parse_place
 
 STATE_FILE = "network.json"
 READY_WAIT_S = 120.0
@@ -83,8 +82,7 @@ class LocalNetwork:
         place = self.place(name)
         (place.directory / "logs").mkdir(exist_ok=True)
         if self._launcher is None:
-            transport = parse_place(config.load(place.directory).p2p.listen[0]).kind
-            self._launcher = Launcher.open(self.directory, transport.value, self.directory / "launcher.log")
+            self._launcher = Launcher.open(self.directory, self.directory / "launcher.log")
         self.processes[name] = self._launcher.start(place.directory, place.directory / "logs" / "node.log")
 
     def wait_ready(self, name: str, timeout_s: float = READY_WAIT_S) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from octra.node.children import Launcher, NodeFailed
 
 
 def test_a_node_that_cannot_start_ends_with_its_exit_code_and_says_why_in_its_log(tmp_path: Path) -> None:
-    launcher = Launcher.open(tmp_path, "tls", tmp_path / "launcher.log")
+    launcher = Launcher.open(tmp_path, tmp_path / "launcher.log")
     try:
         log = tmp_path / "node.log"
         node = launcher.start(tmp_path / "nobody", log)
@@ -29,7 +30,7 @@ def test_a_node_that_cannot_start_ends_with_its_exit_code_and_says_why_in_its_lo
 
 
 def test_nodes_that_nobody_has_heard_of_yet_do_not_outlive_their_launcher(tmp_path: Path) -> None:
-    launcher = Launcher.open(tmp_path, "tls", tmp_path / "launcher.log")
+    launcher = Launcher.open(tmp_path, tmp_path / "launcher.log")
     os.mkfifo(log := tmp_path / "unread")  # a node that opens it for writing waits
     orders = [{"home": str(tmp_path / f"node{i}"), "log": str(log)} for i in range(8)]
     assert launcher.process.stdin is not None
@@ -41,8 +42,14 @@ def test_nodes_that_nobody_has_heard_of_yet_do_not_outlive_their_launcher(tmp_pa
             assert str(tmp_path).encode() not in commandline.read_bytes()
 
 
-def test_a_launcher_that_cannot_run_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
-    launcher = Launcher.open(tmp_path, "pigeons", tmp_path / "launcher.log")
+def test_a_launcher_that_cannot_run_is_reported_with_the_end_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no pigeons here >&2\nexit 1\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    launcher = Launcher.open(tmp_path, tmp_path / "launcher.log")
     try:
         with pytest.raises(NodeFailed, match="pigeons"):
             launcher.start(tmp_path, tmp_path / "node.log")
