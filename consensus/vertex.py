@@ -13,7 +13,6 @@ from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.epoch import Committee
 from octra.consensus.errors import (
-    BadSignature,
     CoinShareMissing,
     DuplicateParentAuthor,
     TooFewParents,
@@ -109,7 +108,7 @@ class _SealedVertex(Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Vertex:
-    """A decoded vertex beside its exact bytes. Only `admit_vertex` and `seal_vertex` make one that may be trusted."""
+    """A decoded vertex beside its exact bytes. One from outside is trusted after `check_vertex` and `signed`."""
 
     id: bytes
     header: VertexHeader
@@ -169,14 +168,6 @@ def decode_vertex(frame: bytes) -> Vertex:
     return Vertex(vertex_id(sealed.header), header, body, sealed.header, sealed.body, sealed.signature)
 
 
-def admit_vertex(frame: bytes | Vertex, committee: Committee) -> Vertex:
-    """The whole border: bytes, if they are not decoded yet, rules, signature. Raises `Malformed` or `InvalidVertex`."""
-    vertex = decode_vertex(frame) if isinstance(frame, bytes) else frame
-    check_vertex(vertex, committee)
-    check_signature(vertex, committee)
-    return vertex
-
-
 def check_vertex(vertex: Vertex, committee: Committee) -> None:
     """The rules of form. They read these bytes and the committee only, never parents, floor or clock.
 
@@ -208,14 +199,8 @@ def check_vertex(vertex: Vertex, committee: Committee) -> None:
         raise Malformed("vertex body", "size of the beacon share")
 
 
-def check_signature(vertex: Vertex, committee: Committee) -> None:
-    """Raises `BadSignature` unless the author's node key signed the header. After `check_vertex`."""
-    if not ed25519.verify(committee.seats[vertex.author], vertex.signature, SIGN_TAG + vertex.header_bytes):
-        raise BadSignature(vertex.author)
-
-
 def signed(vertices: Sequence[Vertex], committee: Committee) -> list[bool]:
-    """Of each vertex: would `check_signature` let it pass? Together they cost a third."""
+    """Of each vertex: has its author's node key signed the header? After `check_vertex`. Together they cost a third."""
     return ed25519.verify_many([(committee.seats[v.author], v.signature, SIGN_TAG + v.header_bytes) for v in vertices])
 
 

@@ -19,6 +19,7 @@ from epochs.shared import SharedCoins, SharedLedger
 
 from octra.consensus.committee import OPERATOR_SEATS, Candidate, draw
 from octra.consensus.epoch import Committee, EpochRules
+from octra.consensus.errors import BadSignature
 from octra.consensus.ledger import epochs, fees, keys, ops
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.epoch_records import ValidatorStatus
@@ -26,7 +27,7 @@ from octra.consensus.ledger.records import Account
 from octra.consensus.ledger.state import load
 from octra.consensus.ledger.validators import all_validators
 from octra.consensus.limits import COMMITTEE_MAX
-from octra.consensus.vertex import Vertex, check_signature, check_vertex
+from octra.consensus.vertex import Vertex, check_vertex, signed
 from octra.crypto import bls
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
@@ -104,7 +105,8 @@ class EpochWorld(Clock):
         name = (vertex.id, vertex.signature)
         if name not in self._admitted:
             check_vertex(vertex, committee)
-            check_signature(vertex, committee)
+            if signed([vertex], committee) != [True]:
+                raise BadSignature(vertex.author)
             self._admitted.add(name)
 
     def send(self, source: int, target: int, message: str, *arguments: Any) -> None:

@@ -10,6 +10,7 @@ from ordering.world import RealKeys
 
 from octra.codec import encode
 from octra.consensus import limits
+from octra.consensus.epoch import Committee
 from octra.consensus.errors import (
     BadSignature,
     CoinShareMissing,
@@ -29,10 +30,11 @@ from octra.consensus.vertex import (
     VertexBody,
     VertexHeader,
     WeakLink,
-    admit_vertex,
+    check_vertex,
     decode_vertex,
     encode_vertex,
     seal_vertex,
+    signed,
 )
 from octra.errors import InvalidInput, Malformed
 
@@ -63,9 +65,18 @@ def _sealed(keys: RealKeys, header: VertexHeader, body: VertexBody, share: bytes
     return seal_vertex(header, body, share, lambda message: keys.sign(min(header.author, 3), message))
 
 
+def admit(frame: bytes, committee: Committee) -> Vertex:
+    """The whole border, as a node has it."""
+    vertex = decode_vertex(frame)
+    check_vertex(vertex, committee)
+    if signed([vertex], committee) != [True]:
+        raise BadSignature(vertex.author)
+    return vertex
+
+
 def test_a_sealed_vertex_is_admitted_and_comes_back_the_same(keys: RealKeys) -> None:
     vertex = _sealed(keys, _header(keys), _body())
-    assert admit_vertex(encode_vertex(vertex), keys.committee) == vertex
+    assert admit(encode_vertex(vertex), keys.committee) == vertex
 
 
 def test_the_id_covers_header_and_body(keys: RealKeys) -> None:
@@ -81,7 +92,7 @@ def test_the_id_covers_header_and_body(keys: RealKeys) -> None:
 def test_a_vertex_of_round_one_has_neither_parents_nor_share(keys: RealKeys) -> None:
     body = _body(parents=(), weak=())
     vertex = _sealed(keys, _header(keys, round=1), body, b"")
-    assert admit_vertex(encode_vertex(vertex), keys.committee).round == 1
+    assert admit(encode_vertex(vertex), keys.committee).round == 1
 
 
 Change = Callable[[RealKeys], tuple[VertexHeader, VertexBody, bytes]]
@@ -155,13 +166,13 @@ def test_a_vertex_is_refused_for(keys: RealKeys, fault: str) -> None:
     error, change = FAULTS[fault]
     vertex = _sealed(keys, *change(keys))
     with pytest.raises(error):
-        admit_vertex(encode_vertex(vertex), keys.committee)
+        admit(encode_vertex(vertex), keys.committee)
 
 
 def test_the_signature_must_be_the_authors(keys: RealKeys) -> None:
     vertex = seal_vertex(_header(keys), _body(), SHARE, lambda message: keys.sign(1, message))
     with pytest.raises(BadSignature):
-        admit_vertex(encode_vertex(vertex), keys.committee)
+        admit(encode_vertex(vertex), keys.committee)
 
 
 def test_a_body_of_another_vertex_is_malformed(keys: RealKeys) -> None:
@@ -193,7 +204,7 @@ def test_the_largest_body_fits_the_limit(keys: RealKeys) -> None:
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_border_raise_anything_else(keys: RealKeys, data: bytes) -> None:
     with pytest.raises(InvalidInput):
-        admit_vertex(data, keys.committee)
+        admit(data, keys.committee)
 
 
 @settings(max_examples=300, deadline=None)
@@ -203,4 +214,4 @@ def test_a_flipped_bit_is_never_admitted(keys: RealKeys, data: st.DataObject) ->
     bit = data.draw(st.integers(0, len(frame) * 8 - 1))
     frame[bit // 8] ^= 1 << bit % 8
     with pytest.raises((InvalidVertex, Malformed)):
-        admit_vertex(bytes(frame), keys.committee)
+        admit(bytes(frame), keys.committee)
