@@ -36,7 +36,7 @@ from octra.storage.kv import (
 
 CACHE_BYTES = 64 << 20  # one LRU shared by all families; what a commit reads it keeps itself
 WAL_BYTES_MAX = 128 << 20
-WRITE_BUFFERS_BYTES = 8 << 20  # of all families together: 8,000 transfers; many nodes may share a machine
+WRITE_BUFFERS_BYTES = 32 << 20  # of all families together: 32,000 transfers; many nodes may share a machine
 OPEN_FILES_MAX = 512
 BLOOM_BITS = 10
 BLOB_BYTES_MIN = 16 << 10

@@ -376,7 +376,7 @@ def wake_ms(state: DagState) -> int | None:
     times = [state.sync.next_ms(state.now_ms)]
     own = state.own
     if own is not None and not own.is_silent(state.store):
-        times.append(own.ready_ms(state.work_pending))
+        times.append(own.ready_ms(state.store, state.work_pending))
     return min((time for time in times if time is not None), default=None)
 
 

@@ -12,9 +12,9 @@ from octra.consensus.vertex import BatchRef, Execution, ParentLink, WeakLink
 
 
 def default_pace(size: int) -> Pace:
-    """A lone node does not wait while it has work; idle networks of many seats go slower."""
+    """A lone node does not wait while it has work; many seats go slower when they are idle or loaded."""
     idle = max(limits.IDLE_INTERVAL_MS, limits.IDLE_INTERVAL_SEAT_MS * size)
-    return Pace(0 if size == 1 else limits.MIN_INTERVAL_MS, idle)
+    return Pace(0 if size == 1 else limits.MIN_INTERVAL_MS, idle, limits.BUSY_SEAT_MS * (size - 4))
 
 
 class Proposer:
@@ -38,22 +38,29 @@ class Proposer:
         self.attested: dict[bytes, int] = {}  # id -> round of our vertex that attests it
         self.evidence: dict[bytes, None] = {}
 
-    def interval_ms(self, work_pending: bool) -> int:
-        """The pause after the last own vertex."""
-        return self.pace.min_interval_ms if work_pending else self.pace.idle_interval_ms
+    def interval_ms(self, store: Store, work_pending: bool) -> int:
+        """The pause after the last own vertex. A round costs n x n vertices, however little is in it: with much to
+        order, fewer and fuller ones leave more time for the transactions."""
+        pace = self.pace
+        if not work_pending:
+            return pace.idle_interval_ms
+        if pace.busy_interval_ms <= pace.min_interval_ms:
+            return pace.min_interval_ms
+        longer = pace.min_interval_ms + limits.BUSY_TRANSACTION_MS * _transactions(store)
+        return min(longer, pace.busy_interval_ms)
 
     def is_silent(self, store: Store) -> bool:
         """Has the own seat said all that it can before a quorum goes on?"""
         return self.pending_round > 0 or store.quorum_round < self.last_round
 
-    def ready_ms(self, work_pending: bool) -> int:
+    def ready_ms(self, store: Store, work_pending: bool) -> int:
         """When the pause after the last own vertex ends."""
-        return 0 if self.last_ms is None else self.last_ms + self.interval_ms(work_pending)
+        return 0 if self.last_ms is None else self.last_ms + self.interval_ms(store, work_pending)
 
     def round_to_propose(self, store: Store, now_ms: int, work_pending: bool) -> int | None:
         """The round that may be made now, or None."""
         round = store.quorum_round + 1
-        if self.is_silent(store) or now_ms < self.ready_ms(work_pending):
+        if self.is_silent(store) or now_ms < self.ready_ms(store, work_pending):
             return None
         return round if round == 1 or self._has_honest_quorum(store, round - 1, now_ms) else None
 
@@ -151,6 +158,13 @@ class Proposer:
         if self.short_since_ms is None:
             self.short_since_ms = now_ms
         return now_ms >= self.short_since_ms + limits.SHUN_WAIT_MS
+
+
+def _transactions(store: Store) -> int:
+    """How many the newest round brings, by what its authors say; the f who say most are not believed."""
+    found = store.authors(store.quorum_round).values()
+    named = sorted(sum(batch.count for batch in twins[0].vertex.body.batches) for twins in found)
+    return sum(named[: store.quorum])
 
 
 def _uncovered_cone(tops: list[Entry], lowest: int) -> set[bytes]:
