@@ -107,8 +107,6 @@ class Receipts(Sequence[Receipt]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Receipts) and self.encoded == other.encoded
 
-    __hash__ = None  # type: ignore[assignment]  # it grows
-
     def __repr__(self) -> str:
         return f"Receipts({list(self)})"
 

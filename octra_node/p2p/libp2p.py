@@ -9,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
 
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import InvalidInput, Unavailable
 from octra.node.p2p.address import Place, PlaceKind
-from octra.node.p2p.carrier import Accept, Dialled, Reader
-from octra.node.p2p.chunks import Chunks, Turns
+from octra.node.p2p.carrier import Accept, Connection, Dialled
 from octra.node.p2p.multistream import Selection
 from octra.node.p2p.noise import MESSAGE_MAX, PLAINTEXT_MAX, Cipher, NoiseHandshake
-from octra.node.p2p.sockets import SYSTEM_QUEUE_MAX, Connections, SocketCarrier, attach, drop
-from octra.node.p2p.transport import DialFailure, DownReason, Lane
+from octra.node.p2p.sockets import Connections, SocketCarrier, SocketConnection, attach, drop
+from octra.node.p2p.transport import DialFailure, DownReason
 from octra.node.p2p.yamux import Yamux
 from octra.primitives import NodeId
 
 NOISE, YAMUX = b"/noise", b"/yamux/1.0.0"
 PROTOCOL = b"/octra/lanes/1"
 ACCEPT_S = 5.0  # from a stranger's connection to the stream on it
-CLOSE_S = 1.0
 UPGRADE_MAX = 2 * MESSAGE_MAX  # bytes that wait while the connection is made
 
 
@@ -38,55 +35,22 @@ class WrongPeer(InvalidInput):
     """Another node than the expected one answered."""
 
 
-class Libp2pConnection(asyncio.Protocol):
-    """Implements `Connection`, once `upgrade` has returned. What one turn of the loop writes becomes one write."""
+class Libp2pConnection(SocketConnection):
+    """Implements `Connection`, once `upgrade` has returned."""
 
-    def __init__(self, key: SigningKey, ended: Callable[[Libp2pConnection], None]) -> None:
-        self._key, self._ended = key, ended
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._reader: Reader | None = None
+    def __init__(self, key: SigningKey, ended: Callable[[Connection], None]) -> None:
+        super().__init__(PlaceKind.LIBP2P, ended)
+        self._key = key
         self._arrived = bytearray()  # not yet decrypted
-        self._waiter: asyncio.Future[None] | None = None
         self._send_cipher: Cipher | None = None
         self._receive_cipher: Cipher | None = None
         self._yamux: Yamux | None = None
         self._early: list[bytes] = []  # on the stream, before there was a reader
-        self._chunks = Chunks()
-        self._turns = Turns()
         self._unsent = b""  # of a turn that the window cut
-        self._flush_due = self._paused = self._closing = False
-        self._cut: asyncio.TimerHandle | None = None
-        self.channel = b""
-        self.owner: NodeId | None = None
-        self.remote = ""
 
     @property
     def backlog(self) -> int:
-        waiting = self._turns.size + len(self._unsent)
-        return waiting + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
-
-    def write(self, lane: Lane, data: bytes) -> None:
-        if self._transport is None or self._closing:
-            return
-        self._turns.put(lane, data)
-        if not self._flush_due and not self._paused:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
-
-    def close(self) -> None:
-        if self._transport is not None and not self._closing:
-            self._closing = True
-            if self._reader is None:
-                self.abort()
-            else:
-                self._cut = self._loop.call_later(CLOSE_S, self.abort)
-                self._flush()
-
-    def abort(self) -> None:
-        self._closing = True
-        if self._transport is not None:
-            self._transport.abort()
+        return super().backlog + len(self._unsent)
 
     async def upgrade(self, expected: NodeId | None) -> None:
         """Agree on noise, prove who both are, agree on yamux, open the stream. `expected` is None for the acceptor.
@@ -124,21 +88,6 @@ class Libp2pConnection(asyncio.Protocol):
             raise ConnectionEnded("the peer ended the stream")
         self._send_frames()
 
-    def attach(self, reader: Reader) -> None:
-        """Give `reader` what arrives, beginning with what has come already."""
-        self._reader = reader
-        self._receive()
-
-    # What asyncio tells.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        # The system's own queue stays short too, so that a vertex need not wait for megabytes of other lanes.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SYSTEM_QUEUE_MAX)
-        self._transport.set_write_buffer_limits(high=SYSTEM_QUEUE_MAX)
-        host, port = transport.get_extra_info("peername")[:2]
-        self.remote = str(Place(PlaceKind.LIBP2P, host, port))
-
     def data_received(self, data: bytes) -> None:
         self._arrived += data
         if self._reader is not None:
@@ -147,24 +96,6 @@ class Libp2pConnection(asyncio.Protocol):
             self.abort()
         else:
             self._wake()
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self._flush()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._closing = True
-        if self._cut is not None:
-            self._cut.cancel()
-        self._wake()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.closed()
-        self._ended(self)
 
     # While the connection is made.
 
@@ -182,25 +113,20 @@ class Libp2pConnection(asyncio.Protocol):
         if self._receive_cipher is not None:
             return self._receive_cipher.decrypt(await self._message())
         while not self._arrived:
-            await self._more()
+            await self._next_bytes()
         data = bytes(self._arrived)
         self._arrived.clear()
         return data
 
     async def _message(self) -> bytes:
         while (message := self._next_message()) is None:
-            await self._more()
+            await self._next_bytes()
         return message
 
-    async def _more(self) -> None:
+    async def _next_bytes(self) -> None:
         if self._transport is None:
             raise ConnectionEnded("the connection ended")
-        self._waiter = self._loop.create_future()
-        await self._waiter
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        await self._more()
 
     # Bytes.
 
@@ -218,9 +144,11 @@ class Libp2pConnection(asyncio.Protocol):
         assert self._yamux is not None
         try:
             early, self._early = self._early, []
-            self._take(early)
+            for piece in early:
+                self._deliver(piece)
             while self._transport is not None and (message := self._next_message()) is not None:
-                self._take(self._yamux.feed(self._receive_cipher.decrypt(message)))
+                for piece in self._yamux.feed(self._receive_cipher.decrypt(message)):
+                    self._deliver(piece)
         except InvalidInput:
             self.abort()
             return
@@ -228,12 +156,6 @@ class Libp2pConnection(asyncio.Protocol):
             self.abort()
         else:
             self._flush()
-
-    def _take(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            for lane, part in self._chunks.feed(piece):
-                if self._reader is not None:
-                    self._reader.received(lane, part)
 
     def _flush(self) -> None:
         self._flush_due = False

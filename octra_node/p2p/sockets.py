@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, cast
 
 from octra.errors import Unavailable
 from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_place
 from octra.node.p2p.carrier import Accept, Connection, Dialled, Reader
-from octra.node.p2p.transport import DialFailure, DownReason, PortTaken
+from octra.node.p2p.chunks import Chunks, Turns
+from octra.node.p2p.transport import DialFailure, DownReason, Lane, PortTaken
 from octra.primitives import NodeId
 
 SYSTEM_QUEUE_MAX = 256 * 1_024  # bytes in the hands of asyncio: what is there can no longer be overtaken
 DIAL_S = 10.0
+CLOSE_S = 1.0  # to write what waits
 ACCEPTS_MAX = 32  # connections of strangers in the making at a time; the rest waits in the system's queue
 BACKLOG = 128
 
@@ -44,13 +46,114 @@ class Opener(Protocol):
         ...
 
 
-class Upgraded(Connection, Protocol):
-    """A connection that has been made, and waits for whom to tell of what it brings."""
+class SocketConnection(asyncio.Protocol):
+    """What the connections of these carriers share. What one turn of the loop writes becomes one write.
 
-    def attach(self, reader: Reader) -> None: ...
+    A kind of connection says how bytes become chunks (`_receive`) and turns become bytes (`_flush`).
+    """
+
+    owner: NodeId | None = None
+
+    def __init__(self, kind: PlaceKind, ended: Callable[[Connection], None]) -> None:
+        """`ended` follows the last byte."""
+        self._kind, self._ended = kind, ended
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._reader: Reader | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks = Chunks()
+        self._turns = Turns()
+        self._flush_due = self._paused = self._closing = False
+        self._cut: asyncio.TimerHandle | None = None
+        self.channel = b""
+        self.remote = ""
+
+    @property
+    def backlog(self) -> int:
+        return self._turns.size + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
+
+    def write(self, lane: Lane, data: bytes) -> None:
+        if self._transport is None or self._closing:
+            return
+        self._turns.put(lane, data)
+        if not self._flush_due and not self._paused:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        if self._transport is not None and not self._closing:
+            self._closing = True
+            if self._reader is None:
+                self.abort()
+            else:
+                self._cut = self._loop.call_later(CLOSE_S, self.abort)
+                self._flush()
+
+    def abort(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def attach(self, reader: Reader) -> None:
+        """Give `reader` what arrives, beginning with what has come already."""
+        self._reader = reader
+        self._receive()
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # The system's own queue stays short too, so that a vertex need not wait for megabytes of other lanes.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SYSTEM_QUEUE_MAX)
+        self._transport.set_write_buffer_limits(high=SYSTEM_QUEUE_MAX)
+        host, port = transport.get_extra_info("peername")[:2]
+        self.remote = str(Place(self._kind, host, port))
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._closing = True
+        if self._cut is not None:
+            self._cut.cancel()
+        self._wake()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.closed()
+        self._ended(self)
+
+    # For the kinds of connections.
+
+    async def _more(self) -> None:
+        """Wait, while the connection is made, until something has arrived or it has ended."""
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _deliver(self, data: bytes) -> None:
+        """Bytes of the stream of chunks; raises `UnknownLane`."""
+        for lane, piece in self._chunks.feed(data):
+            if self._reader is not None:
+                self._reader.received(lane, piece)
+
+    def _receive(self) -> None:
+        """Deliver what has arrived."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        """Write what waits, as far as the other side lets us; then close, if that is wanted."""
+        raise NotImplementedError
 
 
-def attach(connection: Upgraded, reader: Reader | None, connections: Connections) -> None:
+def attach(connection: SocketConnection, reader: Reader | None, connections: Connections) -> None:
     """Give `reader` what the connection brings, or drop it where nobody wants it."""
     if reader is None:
         drop(connection, connections)
