@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.batch import Batch as BatchBytes
-from octra.consensus.batch import Items, admit_batch, batch_id, items_of, make_batch
-from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady
+from octra.consensus.batch import admit_batch, batch_id, items_of, make_batch
+from octra.consensus.events import BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees
 from octra.consensus.ledger.errors import InvalidTransaction
-from octra.consensus.ledger.transactions import Transaction, Unchecked, admit_each, decode_item, first_invalid
+from octra.consensus.ledger.transactions import Transaction, Unchecked, admit_each, decode_item
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
 from octra.errors import InvalidInput, Unavailable
@@ -30,6 +29,7 @@ from octra.node.actors.messages import (
     WantCheck,
 )
 from octra.node.actors.ref import ActorCode, Context, RefusalCode
+from octra.node.checking import Checking, CheckTick
 from octra.node.p2p.messages import MempoolMessage, TransactionList
 from octra.node.p2p.short import Incoming
 from octra.node.p2p.transport import Lane, Sent
@@ -42,7 +42,6 @@ WAITING_MS = 1_000  # between looks at who still waits for a batch; a vertex tha
 BATCH_ITEM_BYTES = limits.BATCH_BYTES_MAX - 8_192  # what the frame and its offsets leave
 FETCH_MS = 2_000
 OWN_OPEN_MAX = 16  # own batches without a block; then transactions, and who sent them, wait: batches grow under load
-SEEN_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ Message = (
     | RootCertified
     | Incoming
     | BatchTick
+    | CheckTick
     | BatchesReferenced
 )
 
@@ -76,7 +76,7 @@ class MempoolActor:
         self._unreferenced: set[bytes] = set()  # own batches that no vertex of ours names yet
         self._waiting: dict[bytes, list[Submit]] = {}  # by transaction: answered once it lies in a stored batch
         self._asked: set[bytes] = set()
-        self._verdicts: OrderedDict[bytes, int | None] = OrderedDict()
+        self._checking = Checking(parts)
         self._sequence = 0
         self._tick_ms: int | None = None  # when the next batch is due
 
@@ -112,12 +112,12 @@ class MempoolActor:
         """Handle what waited: submissions first, and checks of batches together, after those that came with them."""
         self._admit([message for message in batch if isinstance(message, Submit)])
         for message in batch:
-            if not isinstance(message, Submit | WantCheck):
+            if not isinstance(message, Submit):
                 with self._context.guard(message):
                     self._handle(message)
-        wanted = [message.id for message in batch if isinstance(message, WantCheck)]
-        if wanted:
-            self._check(wanted)
+        if self._checking.is_due(self._context.clock.monotonic_ms()):
+            for checked in self._checking.check():
+                self._ordering.tell(checked)
 
     def _handle(self, message: Message) -> None:
         match message:
@@ -126,6 +126,10 @@ class MempoolActor:
                 self._make_batches()
             case WantBatch(id, peer):
                 self._want(id, peer)
+            case WantCheck(id):
+                self._want_check(id)
+            case CheckTick():
+                pass  # `receive` looks at the clock
             case FetchedBatch(id, data):
                 self._asked.discard(id)
                 if batch_id(data) == id:
@@ -359,22 +363,9 @@ class MempoolActor:
             return
         self._context.ref(ActorCode.MEMPOOL).tell(FetchedBatch(id, data))
 
-    def _check(self, ids: Sequence[bytes]) -> None:
-        """The static check of every transaction of these batches, all signatures together.
-
-        The ordering hears the index of each batch's first bad one, or None. A batch that is not held is left out.
-        """
-        held = [(id, self._stores.blocks.batch(id)) for id in dict.fromkeys(ids) if id not in self._verdicts]
-        fresh: dict[bytes, Items] = {}
-        for id, data in held:
-            with contextlib.suppress(InvalidInput):  # of a committee that is gone: nobody asks any more
-                if data is not None:
-                    fresh[id] = items_of(admit_batch(data, self._seating.committee))
-        if fresh:
-            found = first_invalid(list(fresh.values()), self._facts.params.static_rules(None))
-            self._verdicts.update(zip(fresh, found, strict=True))
-        for id in ids:
-            if id in self._verdicts:
-                self._ordering.tell(BatchChecked(id, self._verdicts[id]))
-        while len(self._verdicts) > SEEN_MAX:
-            self._verdicts.popitem(last=False)
+    def _want_check(self, id: bytes) -> None:
+        found = self._checking.found(id)
+        if found is not None:
+            self._ordering.tell(found)
+        elif due_ms := self._checking.add(id, self._context.clock.monotonic_ms()):
+            self._context.timer(due_ms, CheckTick())
