@@ -57,7 +57,7 @@ class Pace(Struct, frozen=True):
 
     min_interval_ms: int
     idle_interval_ms: int
-    busy_interval_ms: int = 0  # the longest pause of a loaded network; not above the least one: its load is ignored
+    busy_interval_ms: int = 0  # the pause of a loaded network; not above the least one: its load is ignored
 
 
 class OrderingParams(Struct, frozen=True):

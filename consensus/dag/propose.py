@@ -46,8 +46,9 @@ class Proposer:
             return pace.idle_interval_ms
         if pace.busy_interval_ms <= pace.min_interval_ms:
             return pace.min_interval_ms
-        longer = pace.min_interval_ms + limits.BUSY_TRANSACTION_MS * _transactions(store)
-        return min(longer, pace.busy_interval_ms)
+        count = _transactions(store)
+        busy = min(pace.min_interval_ms + limits.BUSY_TRANSACTION_MS * count, pace.busy_interval_ms)
+        return min(busy + busy * count // limits.FULL_TRANSACTIONS, limits.FULL_PAUSES * busy)
 
     def is_silent(self, store: Store) -> bool:
         """Has the own seat said all that it can before a quorum goes on?"""

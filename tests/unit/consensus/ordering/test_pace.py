@@ -27,12 +27,18 @@ def _pause(store: Store, *, work_pending: bool = True, size: int = N) -> int:
 
 
 def test_the_pause_grows_with_what_a_round_brings_up_to_a_limit() -> None:
-    least, longest = limits.MIN_INTERVAL_MS, limits.BUSY_SEAT_MS * (N - 4)
+    least, busy = limits.MIN_INTERVAL_MS, limits.BUSY_SEAT_MS * (N - 4)
     assert _pause(_store(0, 0, 0, 0, 0)) == least
-    assert _pause(_store(2, 2, 2, 2, 2)) == least + 10 * limits.BUSY_TRANSACTION_MS
-    assert _pause(_store(9, 9, 9, 9, 9)) == longest
+    assert _pause(_store(1, 1, 0, 0, 0)) == least + 2 * limits.BUSY_TRANSACTION_MS
+    assert busy <= _pause(_store(9, 9, 9, 9, 9)) < busy * 21 // 20
     assert _pause(_store(9, 9, 9, 9, 9), work_pending=False) == limits.IDLE_INTERVAL_SEAT_MS * N
     assert _pause(_store(9, 9, 9, 9, 9), size=4) == least, "few seats have no reason to wait"
+
+
+def test_a_network_that_can_hardly_do_more_makes_rounds_still_longer_up_to_a_limit() -> None:
+    busy, each = limits.BUSY_SEAT_MS * (N - 4), limits.FULL_TRANSACTIONS // Q
+    assert _pause(_store(*[each] * Q)) == 2 * busy
+    assert _pause(_store(*[9 * each] * Q)) == limits.FULL_PAUSES * busy
 
 
 def test_what_f_seats_claim_does_not_slow_a_round_down() -> None:
