@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from itertools import repeat
+from operator import itemgetter
 from typing import Final, Protocol
 
 BATCH_BYTES_MAX = 64 << 20  # batch and fuel limits keep one commit well below this
@@ -57,8 +58,8 @@ class Batch:
         self.size += len(key) + len(value)
 
     def put_many(self, family: Family, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Set many rows of one family."""
-        self.operations += zip(repeat(family), keys, values, strict=False)
+        """Set many rows of one family; in the order of their keys they are written fastest."""
+        self.operations += sorted(zip(repeat(family), keys, values, strict=False), key=itemgetter(1))
         self.size += sum(map(len, keys)) + sum(map(len, values))
 
     def delete(self, family: Family, key: bytes) -> None:
