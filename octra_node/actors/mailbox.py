@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -33,19 +32,12 @@ class WhenFull(Enum):
     DROP_OLDEST = "drop_oldest"  # only for state that the newest message replaces; each drop is counted
 
 
-@dataclass(slots=True)
-class _Entry(Generic[M]):
-    message: M
-    size: int
-    taken: Callable[[], None] | None
-
-
 class Mailbox(Generic[M]):
     """Messages for one reader. Control messages (stop, timers, configuration) pass before data and have no bound."""
 
     def __init__(self, *, count_max: int = COUNT_MAX, size_max: int = SIZE_MAX, full: WhenFull = WhenFull.REFUSE):
         self._control: deque[M] = deque()
-        self._data: deque[_Entry[M]] = deque()
+        self._data: deque[tuple[M, int, Callable[[], None] | None]] = deque()  # message, size, `taken`
         self._count_max, self._size_max, self._full = count_max, size_max, full
         self._size = 0
         self._reader: asyncio.Future[None] | None = None
@@ -136,16 +128,16 @@ class Mailbox(Generic[M]):
         return not self._data or (len(self._data) < self._count_max and self._size + size <= self._size_max)
 
     def _push(self, message: M, size: int, taken: Callable[[], None] | None) -> None:
-        self._data.append(_Entry(message, size, taken))
+        self._data.append((message, size, taken))
         self._size += size
         self._wake()
 
     def _pop(self) -> M:
-        entry = self._data.popleft()
-        self._size -= entry.size
-        if entry.taken is not None:
-            entry.taken()
-        return entry.message
+        message, size, taken = self._data.popleft()
+        self._size -= size
+        if taken is not None:
+            taken()
+        return message
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

@@ -8,13 +8,15 @@ docs/decisions/tls.md tells why the lanes share one stream.
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 
 from octra.errors import InvalidInput
 from octra.node.p2p.transport import Lane
 
 CHUNK_MAX = 64 * 1_024  # a lane takes turns with the others after so much
-HEADER_SIZE = 4
+HEADER = struct.Struct(">I")  # lane and size
+HEADER_SIZE = HEADER.size
 _LANES = tuple(Lane)
 
 
@@ -40,13 +42,15 @@ class Chunks:
         pieces: list[tuple[Lane, bytes]] = []
         start, total = 0, len(buffer)
         while total - start >= HEADER_SIZE:
-            lane, size = buffer[start], int.from_bytes(buffer[start + 1 : start + HEADER_SIZE], "big")
+            header: int = HEADER.unpack_from(buffer, start)[0]
+            lane, size = header >> 24, header & 0xFF_FFFF
             if lane >= len(_LANES) or not 1 <= size <= CHUNK_MAX:
                 raise UnknownLane(lane, size)
-            end = start + HEADER_SIZE + size
+            body = start + HEADER_SIZE
+            end = body + size
             if end > total:
                 break
-            pieces.append((_LANES[lane], buffer[start + HEADER_SIZE : end]))
+            pieces.append((_LANES[lane], buffer[body:end]))
             start = end
         self._buffer = buffer[start:]
         return pieces
@@ -70,18 +74,22 @@ class Turns:
         """One turn: up to a chunk of every lane that has something; empty when none has."""
         parts: list[bytes] = []
         for lane, queue in enumerate(self._queues):
-            if not queue:
-                continue
-            header = len(parts)
-            parts.append(b"")
-            size = 0
-            while queue and size < CHUNK_MAX:
-                data = queue.popleft()
-                if size + len(data) > CHUNK_MAX:
-                    queue.appendleft(data[CHUNK_MAX - size :])
-                    data = data[: CHUNK_MAX - size]
-                parts.append(data)
-                size += len(data)
-            parts[header] = (lane << 24 | size).to_bytes(HEADER_SIZE, "big")
-            self.size -= size
+            if queue:
+                chunk = queue.popleft()
+                if queue or len(chunk) > CHUNK_MAX:
+                    chunk = _fill(chunk, queue)
+                parts += (HEADER.pack(lane << 24 | len(chunk)), chunk)
+                self.size -= len(chunk)
         return b"".join(parts)
+
+
+def _fill(first: bytes, queue: deque[bytes]) -> bytes:
+    """As much of `first` and of what follows it as one chunk holds; the rest stays."""
+    parts, size = [first], len(first)
+    while queue and size < CHUNK_MAX:
+        parts.append(queue.popleft())
+        size += len(parts[-1])
+    data = b"".join(parts)
+    if size > CHUNK_MAX:
+        queue.appendleft(data[CHUNK_MAX:])
+    return data[:CHUNK_MAX]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from octra.errors import InvalidInput
-from octra.node.p2p.frame import LIMITS, Splitter
-from octra.node.p2p.transport import Lane, cost
+from octra.node.p2p.frame import LENGTH_SIZE, LIMITS, Splitter
+from octra.node.p2p.transport import FRAME_OVERHEAD, Lane
+
+PACKED_OVERHEAD = FRAME_OVERHEAD - LENGTH_SIZE  # what a frame costs beside its bytes, its length in front included
 
 
 class ProtocolViolation(InvalidInput):
@@ -19,7 +22,7 @@ class ProtocolViolation(InvalidInput):
 
 
 class Outgoing:
-    """Frames of one lane that wait for the peer's credit."""
+    """Frames of one lane, packed, that wait for the peer's credit."""
 
     __slots__ = ("bytes_total", "credit", "frames_total", "limits", "queue", "queued", "waiting", "writes_total")
 
@@ -31,17 +34,27 @@ class Outgoing:
         self.waiting: list[asyncio.Future[bool]] = []
         self.bytes_total = self.frames_total = self.writes_total = 0
 
-    def has_room(self, size: int) -> bool:
-        return not self.queue or self.queued + size <= self.limits.queue_max
+    def put(self, frames: Sequence[bytes]) -> bool:
+        """Queue all of `frames`; False if there is no room."""
+        size = sum(map(len, frames)) + PACKED_OVERHEAD * len(frames)
+        if self.queue and self.queued + size > self.limits.queue_max:
+            return False
+        self.queue.extend(frames)
+        self.queued += size
+        return True
 
-    def ready(self) -> list[bytes]:
-        """Frames that the credit allows, in order; they leave the queue."""
+    def take(self) -> bytes:
+        """What the credit allows, in order; it leaves the queue."""
         frames: list[bytes] = []
-        while self.queue and (size := cost((self.queue[0],))) <= self.credit:
+        while self.queue and (size := len(self.queue[0]) + PACKED_OVERHEAD) <= self.credit:
             self.credit -= size
             self.queued -= size
             frames.append(self.queue.popleft())
-        return frames
+        data = b"".join(frames)
+        self.frames_total += len(frames)
+        self.bytes_total += len(data)
+        self.writes_total += bool(frames)
+        return data
 
     def wake(self, alive: bool) -> None:
         waiting, self.waiting = self.waiting, []
@@ -53,11 +66,23 @@ class Outgoing:
 class Incoming:
     """What the peer may still send on one lane. Always `allowance + unconsumed + owed == window`."""
 
-    __slots__ = ("allowance", "bytes_total", "frames_total", "owed", "splitter", "unconsumed", "window")
+    __slots__ = (
+        "allowance",
+        "bytes_total",
+        "frames_total",
+        "limits",
+        "owed",
+        "splitter",
+        "step",
+        "unconsumed",
+        "window",
+    )
 
     def __init__(self, lane: Lane) -> None:
         self.splitter = Splitter(lane)
-        self.window = self.allowance = LIMITS[lane].window_guest
+        self.limits = LIMITS[lane]
+        self.allowance = self.limits.window_guest
+        self.resize(self.allowance)
         self.owed = 0  # consumed, but the peer does not know yet; negative after the window became smaller
         self.unconsumed = 0
         self.bytes_total = self.frames_total = 0
@@ -68,10 +93,15 @@ class Incoming:
         self.allowance -= size
         self.unconsumed += size
 
-    def grant(self, step: int) -> int:
-        """Credit to give now: what is owed, once it reaches `step`."""
+    def resize(self, window: int) -> None:
+        self.window = window
+        # Give credit in few messages, but never hold back so much that the largest frame cannot pass.
+        self.step = max(1, min(window // 4, window - self.limits.frame_max - FRAME_OVERHEAD))
+
+    def grant(self) -> int:
+        """Credit to give now: what is owed, once it is worth a message."""
         due = self.owed
-        if due < step:
+        if due < self.step:
             return 0
         self.owed = 0
         self.allowance += due

@@ -17,6 +17,7 @@ from octra.crypto.hash import H
 from octra.node.clock import Clock
 from octra.node.p2p.carrier import Carrier, Connection, Reader
 from octra.node.p2p.control import Announcement
+from octra.node.p2p.frame import packed
 from octra.node.p2p.handshake import Handshake, HandshakeRefused, Identity, Side
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.link import Link, LinkState
@@ -130,11 +131,11 @@ class Endpoint:
         return current.send(lane, frames) if current is not None else Sent.GONE
 
     def send_many(self, peers: Sequence[NodeId], lane: Lane, frame: bytes) -> frozenset[NodeId]:
-        frames = (frame,)
+        frames = (packed(lane, frame),)
         missed = []
         for peer in peers:
             link = self._links.get(peer)
-            if link is None or link.send(lane, frames) is not Sent.ACCEPTED:
+            if link is None or link.send_packed(lane, frames) is not Sent.ACCEPTED:
                 missed.append(peer)
         return frozenset(missed)
 

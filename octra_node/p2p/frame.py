@@ -5,7 +5,8 @@ A length is checked against the lane's limit before anything is kept, so a peer 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -13,7 +14,8 @@ from octra.errors import InvalidInput
 from octra.node.p2p.transport import FRAME_OVERHEAD, Lane, WindowClass
 
 KIB = 1_024
-LENGTH_SIZE = 4
+LENGTH = struct.Struct(">I")
+LENGTH_SIZE = LENGTH.size
 
 
 class Form(IntEnum):
@@ -67,42 +69,57 @@ class UnknownForm(InvalidInput):
         self.form = form
 
 
-def pack(frames: Sequence[bytes]) -> bytes:
+def pack(frames: Iterable[bytes]) -> bytes:
     """The frames as they stand on a stream."""
-    return b"".join(part for frame in frames for part in (len(frame).to_bytes(LENGTH_SIZE, "big"), frame))
+    return b"".join([LENGTH.pack(len(frame)) + frame for frame in frames])
+
+
+def packed(lane: Lane, frame: bytes) -> bytes:
+    """The frame of an actor as it stands on the stream of `lane`."""
+    assert 1 <= len(frame) <= LIMITS[lane].frame_max
+    assert frame[0] != Form.CONTROL
+    return LENGTH.pack(len(frame)) + frame
 
 
 class Splitter:
     """Cuts the bytes of one lane, however they arrive, into frames. After an error it is not used again."""
 
-    __slots__ = ("_buffer", "_frame_max", "_lane")
+    __slots__ = ("_frame_max", "_lane", "_rest", "_rest_size")
 
     def __init__(self, lane: Lane) -> None:
         self._lane, self._frame_max = lane, LIMITS[lane].frame_max
-        self._buffer = bytearray()
+        self._rest = bytearray()  # the beginning of a frame
+        self._rest_size = 0  # what it will have, once more than its length has come
 
     @property
     def pending(self) -> int:
         """Bytes of a frame that is not complete yet."""
-        return len(self._buffer)
+        return len(self._rest)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that `data` completes, form byte first; raises `FrameTooLong` or `UnknownForm`."""
-        buffer = self._buffer
-        buffer += data
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._rest_size:
+                return []  # a long frame in many pieces is put together once
+            data = bytes(self._rest)
+            self._rest.clear()
         frames: list[bytes] = []
-        start = 0
-        while len(buffer) - start >= LENGTH_SIZE:
-            size = int.from_bytes(buffer[start : start + LENGTH_SIZE], "big")
+        start, total = 0, len(data)
+        self._rest_size = 0
+        while total - start >= LENGTH_SIZE:
+            size: int = LENGTH.unpack_from(data, start)[0]
             if not 1 <= size <= self._frame_max:
                 raise FrameTooLong(self._lane, size)
-            end = start + LENGTH_SIZE + size
-            if len(buffer) > start + LENGTH_SIZE and buffer[start + LENGTH_SIZE] not in FORMS:
-                raise UnknownForm(buffer[start + LENGTH_SIZE])
-            if len(buffer) < end:
+            body = start + LENGTH_SIZE
+            end = body + size
+            if body < total and data[body] not in FORMS:
+                raise UnknownForm(data[body])
+            if end > total:
+                self._rest_size = LENGTH_SIZE + size if body < total else 0
                 break
-            frames.append(bytes(memoryview(buffer)[start + LENGTH_SIZE : end]))
+            frames.append(data[body:end])
             start = end
-        if start:
-            del buffer[:start]
+        if start < total:
+            self._rest += data[start:]
         return frames

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import InvalidInput, Unavailable
 from octra.node.p2p.address import Place, PlaceKind
-from octra.node.p2p.carrier import Accept, Connection, Dialled
+from octra.node.p2p.carrier import Accept, Connection, Dialled, Reader
 from octra.node.p2p.multistream import Selection
-from octra.node.p2p.noise import MESSAGE_MAX, PLAINTEXT_MAX, Cipher, NoiseHandshake
+from octra.node.p2p.noise import LENGTH, MESSAGE_MAX, PLAINTEXT_MAX, Cipher, NoiseHandshake, message_end
 from octra.node.p2p.sockets import Connections, SocketCarrier, SocketConnection, attach, drop
 from octra.node.p2p.transport import DialFailure, DownReason
 from octra.node.p2p.yamux import Yamux
@@ -41,7 +41,7 @@ class Libp2pConnection(SocketConnection):
     def __init__(self, key: SigningKey, ended: Callable[[Connection], None]) -> None:
         super().__init__(PlaceKind.LIBP2P, ended)
         self._key = key
-        self._arrived = bytearray()  # not yet decrypted
+        self._arrived = b""  # not yet decrypted
         self._send_cipher: Cipher | None = None
         self._receive_cipher: Cipher | None = None
         self._yamux: Yamux | None = None
@@ -59,7 +59,7 @@ class Libp2pConnection(SocketConnection):
         """
         dialler = expected is not None
         rest = await self._select(Selection((NOISE,), proposes=dialler))
-        self._arrived[:0] = rest
+        self._arrived = rest + self._arrived
         handshake = NoiseHandshake(self._key, dialler=dialler)
         if dialler:
             self._write_message(handshake.first())
@@ -89,7 +89,7 @@ class Libp2pConnection(SocketConnection):
         self._send_frames()
 
     def data_received(self, data: bytes) -> None:
-        self._arrived += data
+        self._arrived = self._arrived + data if self._arrived else data
         if self._reader is not None:
             self._receive()
         elif len(self._arrived) > UPGRADE_MAX:
@@ -114,13 +114,13 @@ class Libp2pConnection(SocketConnection):
             return self._receive_cipher.decrypt(await self._message())
         while not self._arrived:
             await self._next_bytes()
-        data = bytes(self._arrived)
-        self._arrived.clear()
+        data, self._arrived = self._arrived, b""
         return data
 
     async def _message(self) -> bytes:
-        while (message := self._next_message()) is None:
+        while not (end := message_end(self._arrived, 0)):
             await self._next_bytes()
+        message, self._arrived = self._arrived[LENGTH.size : end], self._arrived[end:]
         return message
 
     async def _next_bytes(self) -> None:
@@ -130,31 +130,33 @@ class Libp2pConnection(SocketConnection):
 
     # Bytes.
 
-    def _next_message(self) -> bytes | None:
-        """A noise message that has arrived whole."""
-        size = int.from_bytes(self._arrived[:2], "big") + 2
-        if len(self._arrived) < 2 or len(self._arrived) < size:
-            return None
-        message = bytes(memoryview(self._arrived)[2:size])
-        del self._arrived[:size]
-        return message
-
-    def _receive(self) -> None:
-        assert self._receive_cipher is not None
-        assert self._yamux is not None
+    def attach(self, reader: Reader) -> None:
+        early, self._early = self._early, []
+        self._reader = reader
         try:
-            early, self._early = self._early, []
             for piece in early:
                 self._deliver(piece)
-            while self._transport is not None and (message := self._next_message()) is not None:
-                for piece in self._yamux.feed(self._receive_cipher.decrypt(message)):
+        except InvalidInput:
+            self.abort()
+        else:
+            self._receive()
+
+    def _receive(self) -> None:
+        yamux, cipher, arrived, start = self._yamux, self._receive_cipher, self._arrived, 0
+        assert yamux is not None
+        assert cipher is not None
+        try:
+            while self._transport is not None and (end := message_end(arrived, start)):
+                for piece in yamux.feed(cipher.decrypt(arrived[start + LENGTH.size : end])):
                     self._deliver(piece)
+                start = end
         except InvalidInput:
             self.abort()
             return
-        if self._yamux.ended:
+        self._arrived = arrived[start:]
+        if yamux.ended:
             self.abort()
-        else:
+        elif yamux.speaks or self._unsent or self._turns.size:
             self._flush()
 
     def _flush(self) -> None:
@@ -162,9 +164,8 @@ class Libp2pConnection(SocketConnection):
         yamux = self._yamux
         if self._transport is None or yamux is None:
             return
-        while not self._paused and yamux.room and (self._unsent or self._turns.size):
+        while not self._paused and (room := yamux.room) and (self._unsent or self._turns.size):
             turn = self._unsent or self._turns.take()
-            room = yamux.room
             yamux.send(turn[:room])
             self._unsent = turn[room:]
             self._send_frames()
@@ -173,7 +174,7 @@ class Libp2pConnection(SocketConnection):
             self._transport.close()  # asyncio still writes what it has
 
     def _send_frames(self) -> None:
-        if self._yamux is not None:
+        if self._yamux is not None and self._yamux.speaks:
             self._write_plaintext(b"".join(self._yamux.take()))
 
     def _write_plaintext(self, data: bytes) -> None:
@@ -185,12 +186,12 @@ class Libp2pConnection(SocketConnection):
         parts: list[bytes] = []
         for start in range(0, len(data), PLAINTEXT_MAX):
             message = self._send_cipher.encrypt(data[start : start + PLAINTEXT_MAX])
-            parts += (len(message).to_bytes(2, "big"), message)
+            parts += (LENGTH.pack(len(message)), message)
         self._transport.write(b"".join(parts))
 
     def _write_message(self, message: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(len(message).to_bytes(2, "big") + message)
+            self._transport.write(LENGTH.pack(len(message)) + message)
 
 
 class Libp2pCarrier(SocketCarrier):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Protocol, assert_never
 
 from octra.errors import InvalidInput
@@ -25,7 +26,7 @@ from octra.node.p2p.control import (
     parse_control,
 )
 from octra.node.p2p.credit import Incoming, Outgoing, ProtocolViolation
-from octra.node.p2p.frame import LIMITS, Form, pack
+from octra.node.p2p.frame import LIMITS, Form, pack, packed
 from octra.node.p2p.handshake import Handshake, HandshakeRefused, Side
 from octra.node.p2p.hello import Hello
 from octra.node.p2p.transport import (
@@ -57,7 +58,7 @@ class LinkState(Enum):
     DOWN = "down"
 
 
-LIVE = frozenset({LinkState.UP, LinkState.LEAVING})
+LIVE = (LinkState.UP, LinkState.LEAVING)
 
 
 class LinkOwner(Protocol):
@@ -104,7 +105,7 @@ class Link:
         assert self._handshake.peer is not None
         return self._handshake.peer
 
-    @property
+    @cached_property
     def peer(self) -> NodeId:
         """Whom the link leads to."""
         return NodeId(self.hello.node_id)
@@ -124,15 +125,14 @@ class Link:
 
     def send(self, lane: Lane, frames: Sequence[bytes]) -> Sent:
         """Queue all frames or none."""
+        return self.send_packed(lane, [packed(lane, frame) for frame in frames])
+
+    def send_packed(self, lane: Lane, frames: Sequence[bytes]) -> Sent:
+        """`send` for frames that are packed already, once for all their links."""
         if self.state is not LinkState.UP:
             return Sent.GONE
-        out = self._out[lane]
-        assert all(1 <= len(frame) <= out.limits.frame_max and frame[0] != Form.CONTROL for frame in frames)
-        size = cost(frames)
-        if not out.has_room(size):
+        if not self._out[lane].put(frames):
             return Sent.FULL
-        out.queue.extend(frames)
-        out.queued += size
         self._pump(lane)
         return Sent.ACCEPTED
 
@@ -151,7 +151,8 @@ class Link:
         assert 0 <= size <= incoming.unconsumed, "consumed more than was received"
         incoming.unconsumed -= size
         incoming.owed += size
-        self._grant(lane)
+        if incoming.owed >= incoming.step:
+            self._grant(lane)
 
     def set_windows(self, window: WindowClass) -> None:
         """A larger window is granted at once; a smaller one takes effect as the peer's credit is used up."""
@@ -159,7 +160,7 @@ class Link:
             incoming = self._in[lane]
             size = LIMITS[lane].window(window)
             incoming.owed += size - incoming.window
-            incoming.window = size
+            incoming.resize(size)
             self._grant(lane)
 
     def announce(self, announcement: Announcement) -> None:
@@ -333,20 +334,13 @@ class Link:
 
     def _pump(self, lane: Lane) -> None:
         out = self._out[lane]
-        if frames := out.ready():
-            data = pack(frames)
-            out.frames_total += len(frames)
-            out.bytes_total += len(data)
-            out.writes_total += 1
+        if data := out.take():
             self.connection.write(lane, data)
             if out.waiting and out.queued * 2 <= out.limits.queue_max:
                 out.wake(alive=True)
 
     def _grant(self, lane: Lane) -> None:
-        incoming, frame_max = self._in[lane], self._out[lane].limits.frame_max
-        # Give credit in few messages, but never hold back so much that the largest frame cannot pass.
-        step = max(1, min(incoming.window // 4, incoming.window - frame_max - 64))
-        if self.state is LinkState.UP and (size := incoming.grant(step)):
+        if self.state is LinkState.UP and (size := self._in[lane].grant()):
             self._write_control(control_frame(Credit(lane, size)))
 
     def _pay_ping(self) -> None:

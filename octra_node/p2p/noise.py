@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import hmac
 import os
+import struct
 from hashlib import sha256
 
-from nacl.bindings import (
-    crypto_aead_chacha20poly1305_ietf_decrypt,
-    crypto_aead_chacha20poly1305_ietf_encrypt,
-    crypto_scalarmult,
-    crypto_scalarmult_base,
-)
+# What nacl.bindings calls: the checks there cost as much as to encrypt two kilobytes. PyNaCl has no types for it.
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
+from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
 from octra.crypto import ed25519
@@ -27,6 +25,7 @@ from octra.errors import InvalidInput
 from octra.primitives import NodeId
 
 NAME = b"Noise_XX_25519_ChaChaPoly_SHA256"
+LENGTH = struct.Struct(">H")  # in front of each message on a stream
 MESSAGE_MAX = 65_535
 TAG_SIZE = 16
 PLAINTEXT_MAX = MESSAGE_MAX - TAG_SIZE
@@ -44,29 +43,49 @@ class NoiseRefused(InvalidInput):
         self.what = what
 
 
+def message_end(stream: bytes, start: int) -> int:
+    """Where the message ends whose length stands at `start`; 0 if it has not arrived whole."""
+    if len(stream) < start + LENGTH.size:
+        return 0
+    size: int = LENGTH.unpack_from(stream, start)[0]
+    end = start + LENGTH.size + size
+    return end if end <= len(stream) else 0
+
+
 class Cipher:
     """One direction of a channel: messages are encrypted, and decrypted, in their order."""
 
     __slots__ = ("_count", "_key")
 
     def __init__(self, key: bytes) -> None:
+        assert len(key) == KEY_SIZE
         self._key, self._count = key, 0
 
     def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
         """The next message: `plaintext` and a tag of 16 bytes."""
-        return bytes(crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, associated, self._nonce(), self._key))
+        size, nonce = len(plaintext), self._nonce()
+        message = ffi.new("unsigned char[]", size + TAG_SIZE)
+        lib.crypto_aead_chacha20poly1305_ietf_encrypt(
+            message, ffi.NULL, plaintext, size, associated, len(associated), ffi.NULL, nonce, self._key
+        )
+        return bytes(ffi.buffer(message))
 
     def decrypt(self, message: bytes, associated: bytes = b"") -> bytes:
         """The plaintext of the next message; raises `NoiseRefused`."""
-        try:
-            return bytes(crypto_aead_chacha20poly1305_ietf_decrypt(message, associated, self._nonce(), self._key))
-        except (CryptoError, ValueError) as error:
-            raise NoiseRefused("a message that its sender did not write") from error
+        size, nonce = len(message), self._nonce()
+        if size >= TAG_SIZE:
+            plaintext = ffi.new("unsigned char[]", size - TAG_SIZE)
+            failed = lib.crypto_aead_chacha20poly1305_ietf_decrypt(
+                plaintext, ffi.NULL, ffi.NULL, message, size, associated, len(associated), nonce, self._key
+            )
+            if not failed:
+                return bytes(ffi.buffer(plaintext))
+        raise NoiseRefused("a message that its sender did not write")
 
     def _nonce(self) -> bytes:
         count = self._count
         self._count += 1
-        return bytes(4) + count.to_bytes(8, "little")
+        return (count << 32).to_bytes(12, "little")
 
 
 class NoiseHandshake:

@@ -33,6 +33,7 @@ from octra.node.p2p.short import (
     short_frame,
 )
 from octra.node.p2p.transport import (
+    FRAME_OVERHEAD,
     Announced,
     DialFailed,
     DownReason,
@@ -44,7 +45,6 @@ from octra.node.p2p.transport import (
     Transport,
     TransportEvent,
     WindowClass,
-    cost,
 )
 from octra.primitives import NodeId
 
@@ -91,6 +91,10 @@ class PeerView:
     hello: Hello
     address: str
     inbound: bool
+
+
+def _no_answer(call: int, kind: int, body: bytes) -> None:
+    """A tell has no answer."""
 
 
 class Router:
@@ -306,10 +310,11 @@ class Router:
         peer = self._peers.get(event.peer)
         if peer is None or peer.link != event.link:
             return
+        lane = event.lane
         bursts: dict[int, tuple[list[Incoming], list[int]]] = {}
         done = 0
         for frame in event.frames:
-            size = cost((frame,))
+            size = len(frame) + FRAME_OVERHEAD
             if frame[0] != Form.SHORT:
                 self.counters["unknown_form"] += 1
                 done += size
@@ -323,17 +328,20 @@ class Router:
                 self._answered(peer, message, call, body)
                 done += size
                 continue
-            incoming = Incoming(peer.node_id, event.lane, message, call, body, self._answerer(peer, event.lane, actor))
-            if self._admit(peer, actor, incoming):
-                burst = bursts.setdefault(actor, ([], []))
-                burst[0].append(incoming)
-                burst[1].append(size)
-            else:
+            answer = self._answerer(peer, lane, actor) if call else _no_answer
+            incoming = Incoming(peer.node_id, lane, message, call, body, answer)
+            if not self._admit(peer, actor, incoming):
                 done += size
+            elif actor in bursts:
+                messages, costs = bursts[actor]
+                messages.append(incoming)
+                costs.append(size)
+            else:
+                bursts[actor] = [incoming], [size]
         if done:
-            self._return_credit(peer, event.lane, done)
-        for actor, (burst_messages, costs) in bursts.items():
-            self._routes[actor].deliver(peer, event.lane, burst_messages, costs)
+            self._return_credit(peer, lane, done)
+        for actor, (messages, costs) in bursts.items():
+            self._routes[actor].deliver(peer, lane, messages, costs)
 
     def _admit(self, peer: _Peer, actor: int, incoming: Incoming) -> bool:
         """Is there someone to take the message, may the peer send it, and is there a place for its answer?"""

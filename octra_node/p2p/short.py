@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from octra.errors import InvalidInput, Unavailable
 from octra.node.actors.ref import REASON_MAX, RefusalCode, Refused
@@ -41,8 +42,7 @@ def body_size_max(lane: Lane) -> int:
     return LIMITS[lane].frame_max - HEADER_SIZE
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Incoming:
+class Incoming(Struct, frozen=True, eq=False):  # a struct is made three times as fast as a dataclass
     """A message from another node. `call` 0 is a tell; else the receiver answers with `reply` or `refuse`."""
 
     peer: NodeId
@@ -50,7 +50,7 @@ class Incoming:
     message: int
     call: int
     body: bytes
-    _answer: Callable[[int, int, bytes], None] = field(repr=False)
+    _answer: Callable[[int, int, bytes], None]
 
     def reply(self, body: bytes = b"") -> None:
         """Answer with a value; nothing happens for a tell, for a second answer, or when the link is gone."""

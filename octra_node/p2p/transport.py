@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from octra.errors import Unavailable
 from octra.node.p2p.hello import Hello
@@ -100,8 +100,7 @@ class LinkDown:
     reason: DownReason
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """Frames of one read burst, in order. Whoever is done with them calls `consumed` with their `cost`."""
 
     peer: NodeId

@@ -59,6 +59,11 @@ class Yamux:
         """How many bytes the stream may send now."""
         return 0 if self.stream is None else self._send_windows[self.stream]
 
+    @property
+    def speaks(self) -> bool:
+        """Is there something to `take`?"""
+        return bool(self._control)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Bytes of the stream that have arrived; raises `YamuxViolation`, after which it is not used again."""
         buffer = self._buffer + data if self._buffer else data
@@ -72,7 +77,11 @@ class Yamux:
             end = start + HEADER.size + body
             if end > total:
                 break
-            self._frame(kind, flags, stream, length, buffer[start + HEADER.size : end], arrived)
+            content = buffer[start + HEADER.size : end]
+            if kind == DATA and not flags and stream == self.stream:
+                self._received(content, arrived)  # nearly all that comes
+            else:
+                self._frame(kind, flags, stream, length, content, arrived)
             start = end
         self._buffer = buffer[start:]
         return arrived
@@ -104,23 +113,24 @@ class Yamux:
         if kind == WINDOW_UPDATE:
             self._send_windows[stream] = min(self._send_windows[stream] + length, 2**32)
         elif body:
-            self._received(stream, body, arrived)
+            if stream != self.stream:
+                body = self._select(stream, body)
+            if stream == self.stream:
+                self._received(body, arrived)
         if flags & (FIN | RST):
             self.ended = self.ended or stream in (self.stream, OWN_STREAM if self.dialler else None)
             self._forget(stream)
 
-    def _received(self, stream: int, body: bytes, arrived: list[bytes]) -> None:
-        if stream != self.stream:
-            body = self._select(stream, body)
-            if stream != self.stream:
-                return
+    def _received(self, body: bytes, arrived: list[bytes]) -> None:
+        assert self.stream is not None
         self._receive_window -= len(body)
         if self._receive_window < 0:
             raise YamuxViolation("more sent than the window allows")
         self._consumed += len(body)
-        self._stray = max(0, self._stray - len(body))
+        if self._stray:
+            self._stray = max(0, self._stray - len(body))
         if self._consumed >= WINDOW // 2:  # whoever reads us bounds what it keeps by the credit of the link
-            self._header(WINDOW_UPDATE, 0, stream, self._consumed)
+            self._header(WINDOW_UPDATE, 0, self.stream, self._consumed)
             self._receive_window += self._consumed
             self._consumed = 0
         if body:

@@ -176,7 +176,7 @@ def test_more_than_the_window_is_refused_though_the_reader_gives_back_what_it_re
     _, acceptor = sessions()
     acceptor._receive_window = WINDOW  # as if the rest had been used up
     with pytest.raises(YamuxViolation):
-        acceptor._received(yamux.OWN_STREAM, bytes(WINDOW + 1), [])
+        acceptor._received(bytes(WINDOW + 1), [])
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=5))
