@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
-from itertools import repeat
 from operator import itemgetter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 BATCH_BYTES_MAX = 64 << 20  # batch and fuel limits keep one commit well below this
 SCAN_PAGE_ROWS = 1_000  # a scan holds no iterator between pages, so a forgotten one cannot keep the lock file
@@ -42,44 +41,65 @@ BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.BLOB, Fami
 Row = tuple[bytes, bytes]
 
 
-class Batch:
-    """Changes that become visible, and survive a crash, all together or not at all."""
+class Puts(NamedTuple):
+    """Set rows of a family."""
 
-    __slots__ = ("operations", "size")
+    family: Family
+    rows: list[Row]
+
+
+class Delete(NamedTuple):
+    """Remove a row; an absent one is fine."""
+
+    family: Family
+    key: bytes
+
+
+class DeleteRange(NamedTuple):
+    """Remove all rows with `lower <= key < upper`."""
+
+    family: Family
+    lower: bytes
+    upper: bytes
+
+
+class Batch:
+    """Changes that become visible, and survive a crash, all together or not at all. Later ones win."""
+
+    __slots__ = ("changes", "size")
 
     def __init__(self) -> None:
-        # (family, key, value): put. (family, key, None): delete. (family, lower, upper, None): delete a range.
-        self.operations: list[tuple[Family, bytes, bytes | None] | tuple[Family, bytes, bytes, None]] = []
+        self.changes: list[Puts | Delete | DeleteRange] = []
         self.size = 0  # bytes of keys and values
 
     def put(self, family: Family, key: bytes, value: bytes) -> None:
         """Set a row."""
-        self.operations.append((family, key, value))
+        self.changes.append(Puts(family, [(key, value)]))
         self.size += len(key) + len(value)
 
     def put_many(self, family: Family, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set many rows of one family; in the order of their keys they are written fastest."""
-        self.operations += sorted(zip(repeat(family), keys, values, strict=False), key=itemgetter(1))
+        self.changes.append(Puts(family, sorted(zip(keys, values, strict=True), key=itemgetter(0))))
         self.size += sum(map(len, keys)) + sum(map(len, values))
 
     def delete(self, family: Family, key: bytes) -> None:
         """Remove a row; an absent one is fine."""
-        self.operations.append((family, key, None))
+        self.changes.append(Delete(family, key))
         self.size += len(key)
 
     def delete_range(self, family: Family, lower: bytes, upper: bytes) -> None:
         """Remove all rows with `lower <= key < upper`."""
         assert lower <= upper
-        self.operations.append((family, lower, upper, None))
+        self.changes.append(DeleteRange(family, lower, upper))
         self.size += len(lower) + len(upper)
 
     def extend(self, other: Batch) -> None:
         """Append the changes of `other` after the own ones."""
-        self.operations += other.operations
+        self.changes += other.changes
         self.size += other.size
 
-    def __len__(self) -> int:
-        return len(self.operations)
+    def __bool__(self) -> bool:
+        return bool(self.changes)
 
 
 class ReadView(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from octra.storage.errors import Closed, DiskFull
-from octra.storage.kv import BATCH_BYTES_MAX, Batch, Family, KeyValue, ReadView, Row
+from octra.storage.kv import BATCH_BYTES_MAX, Batch, Delete, DeleteRange, Family, KeyValue, Puts, ReadView, Row
 
 
 class _Table:
@@ -84,14 +84,16 @@ class MemoryKeyValue(_MemoryView):
     def write(self, batch: Batch, *, durable: bool) -> None:
         """Apply all changes; memory knows no durability."""
         assert batch.size <= BATCH_BYTES_MAX, batch.size
-        for operation in batch.operations:
-            table = self._own(operation[0])
-            if len(operation) == 4:
-                table.delete_range(operation[1], operation[2])
-            elif operation[2] is None:
-                table.delete(operation[1])
-            else:
-                table.put(operation[1], operation[2])
+        for change in batch.changes:
+            table = self._own(change.family)
+            match change:
+                case Puts(_, rows):
+                    for key, value in rows:
+                        table.put(key, value)
+                case Delete(_, key):
+                    table.delete(key)
+                case DeleteRange(_, lower, upper):
+                    table.delete_range(lower, upper)
 
     @contextmanager
     def view(self) -> Iterator[ReadView]:

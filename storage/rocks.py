@@ -29,7 +29,10 @@ from octra.storage.kv import (
     SCAN_PAGE_BYTES,
     SCAN_PAGE_ROWS,
     Batch,
+    Delete,
+    DeleteRange,
     Family,
+    Puts,
     ReadView,
     Row,
 )
@@ -140,15 +143,16 @@ class RocksKeyValue:
                 raise self._failure
             if self._database is None:
                 raise Closed("database")
-            handles, put = self._handles, rows.put
-            for operation in batch.operations:
-                handle = handles[operation[0]]
-                if len(operation) == 4:
-                    rows.delete_range(operation[1], operation[2], handle)
-                elif operation[2] is None:
-                    rows.delete(operation[1], handle)
-                else:
-                    put(operation[1], operation[2], handle)
+            for change in batch.changes:
+                handle = self._handles[change.family]
+                match change:
+                    case Puts():
+                        for key, value in change.rows:
+                            rows.put(key, value, handle)
+                    case Delete(_, key):
+                        rows.delete(key, handle)
+                    case DeleteRange(_, lower, upper):
+                        rows.delete_range(lower, upper, handle)
             options = rocksdict.WriteOptions()
             options.sync = durable
             try:

@@ -302,14 +302,14 @@ class StateStore(StateReader):
         # The rows above the flushed height are needed at the next start, however few are asked for.
         end = min(oldest, self._flushed())
         batch = Batch()
-        for key, _ in self._store.scan(Family.HISTORY, b"", u64(end), limit=rows_max):
+        keys = [key for key, _ in self._store.scan(Family.HISTORY, b"", u64(end), limit=rows_max)]
+        for key in keys:
             batch.delete(Family.HISTORY, key)
-        count = len(batch)
         if oldest != self._oldest():
             batch.put(Family.META, OLDEST_KEY, u64(oldest))
-        if len(batch):
+        if batch:
             self._writer.write(batch, durable=False)
-        return count
+        return len(keys)
 
     def _flush_is_due(self, head: Head | None, height: int) -> bool:
         due = height >= self._flushed_height + self._flush_heights or self._trees.changed >= FLUSH_BRANCHES

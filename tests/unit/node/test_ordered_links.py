@@ -17,7 +17,7 @@ from octra.consensus.ledger import epochs, ops
 from octra.consensus.light import Link, Trusted, follow_all
 from octra.node.links import between
 from octra.storage.blocks import CertificateKind
-from octra.storage.kv import Batch, Family
+from octra.storage.kv import Batch, Family, Puts
 from octra.storage.memory import MemoryKeyValue
 
 
@@ -106,9 +106,10 @@ def test_link_and_checkpoint_are_part_of_the_durable_write_of_their_block(story:
     story.order(story.chain.checkpoint([0, 1, 2]))
     story.store()
     ((batch, durable),) = story.rows.batches
-    kinds = [operation[1][0] for operation in batch.operations if operation[0] is Family.CERTIFICATE]
+    puts = [change for change in batch.changes if isinstance(change, Puts)]
+    kinds = [key[0] for change in puts if change.family is Family.CERTIFICATE for key, _ in change.rows]
     assert (kinds, durable) == ([CertificateKind.CHECKPOINT, CertificateKind.LINK], True)
-    assert any(operation[0] is Family.COMMIT for operation in batch.operations)
+    assert any(change.family is Family.COMMIT for change in puts)
 
 
 def test_a_block_may_bring_two_checkpoints_though_the_second_ends_the_rows_of_the_first(story: Story) -> None:
