@@ -142,7 +142,7 @@ def main() -> None:
         profile = cProfile.Profile() if chosen.profile else None
         event_loop.run(measure(transport, chosen.nodes, chosen.rounds, profile))
         if profile:
-            pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+            pstats.Stats(profile).sort_stats("tottime").print_stats(60)
 
 
 if __name__ == "__main__":

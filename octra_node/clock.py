@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -24,10 +25,15 @@ class LoopClock:
 
     def __init__(self, wall_offset_ms: int | None = None) -> None:
         self._wall_offset_ms = wall_offset_ms
+        self._time: Callable[[], float] | None = (
+            None  # of the first loop: to find it costs more than the time
+        )
 
     def monotonic_ms(self) -> int:
         """Milliseconds since some fixed moment; never goes back."""
-        return int(asyncio.get_running_loop().time() * 1_000)
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return int(self._time() * 1_000)
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds: for logs, hellos and proposals, never for a local decision."""

@@ -130,7 +130,8 @@ class Mailbox(Generic[M]):
     def _push(self, message: M, size: int, taken: Callable[[], None] | None) -> None:
         self._data.append((message, size, taken))
         self._size += size
-        self._wake()
+        if self._reader is not None:
+            self._wake()
 
     def _pop(self) -> M:
         message, size, taken = self._data.popleft()

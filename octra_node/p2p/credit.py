@@ -34,14 +34,17 @@ class Outgoing:
         self.waiting: list[asyncio.Future[bool]] = []
         self.bytes_total = self.frames_total = self.writes_total = 0
 
-    def put(self, frames: Sequence[bytes]) -> bool:
-        """Queue all of `frames`; False if there is no room."""
+    def put(self, frames: Sequence[bytes]) -> bytes | None:
+        """Queue all of `frames`, and give what may be sent now; None if there is no room."""
         size = sum(map(len, frames)) + PACKED_OVERHEAD * len(frames)
+        if not self.queue and size <= self.credit:
+            self.credit -= size
+            return self._counted(frames)
         if self.queue and self.queued + size > self.limits.queue_max:
-            return False
+            return None
         self.queue.extend(frames)
         self.queued += size
-        return True
+        return self.take()
 
     def take(self) -> bytes:
         """What the credit allows, in order; it leaves the queue."""
@@ -50,10 +53,13 @@ class Outgoing:
             self.credit -= size
             self.queued -= size
             frames.append(self.queue.popleft())
+        return self._counted(frames) if frames else b""
+
+    def _counted(self, frames: Sequence[bytes]) -> bytes:
         data = b"".join(frames)
         self.frames_total += len(frames)
         self.bytes_total += len(data)
-        self.writes_total += bool(frames)
+        self.writes_total += 1
         return data
 
     def wake(self, alive: bool) -> None:

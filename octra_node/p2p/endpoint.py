@@ -75,6 +75,7 @@ class Endpoint:
     ) -> None:
         self._identity, self._carrier, self._clock = identity, carrier, clock
         self._log = log.bind(part="p2p")
+        self.now_ms = clock.monotonic_ms  # for links
         self._admit, self._entropy, self._links_max = admit, entropy, links_max
         self._links: dict[NodeId, Link] = {}
         # Every link that is not down, also those in handshake; a dict, since a set's order differs between runs.
@@ -144,7 +145,8 @@ class Endpoint:
         return current is not None and await current.room(lane)
 
     def consumed(self, peer: NodeId, link: int, lane: Lane, size: int) -> None:
-        if (current := self._current(peer, link)) is not None:
+        current = self._links.get(peer)  # as `_current`, which would be called for every message
+        if current is not None and current.number == link:
             current.consumed(lane, size)
 
     def announce(self, topic: str, body: bytes) -> Sent:
@@ -162,9 +164,6 @@ class Endpoint:
         return TransportStats(links, len(self._open) - len(self._links), self._refused_total)
 
     # What links tell their owner.
-
-    def now_ms(self) -> int:
-        return self._clock.monotonic_ms()
 
     def link_claimed(self, link: Link, hello: Hello) -> None:
         peer = NodeId(hello.node_id)
@@ -201,8 +200,12 @@ class Endpoint:
 
     def link_received(self, link: Link, lane: Lane, frames: tuple[bytes, ...]) -> None:
         # At once, after what came before it: nobody calls us who would not expect it, and mailboxes gather bursts.
-        self._events.append(Received(link.peer, link.number, lane, frames))
-        self._flush()
+        received = Received(link.peer, link.number, lane, frames)
+        if self._events or self._sink is None:
+            self._events.append(received)
+            self._flush()
+        else:
+            self._sink((received,))
 
     def link_announced(self, link: Link, announcement: Announcement) -> None:
         if self._identity_of(announcement) in self._announced:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import InvalidInput, Unavailable
 from octra.node.p2p.address import Place, PlaceKind
-from octra.node.p2p.carrier import Accept, Connection, Dialled, Reader
+from octra.node.p2p.carrier import Accept, Dialled
 from octra.node.p2p.multistream import Selection
 from octra.node.p2p.noise import LENGTH, MESSAGE_MAX, PLAINTEXT_MAX, Cipher, NoiseHandshake, message_end
-from octra.node.p2p.sockets import Connections, SocketCarrier, SocketConnection, attach, drop
+from octra.node.p2p.sockets import Connections, SocketCarrier, SocketConnection
 from octra.node.p2p.transport import DialFailure, DownReason
 from octra.node.p2p.yamux import Yamux
 from octra.primitives import NodeId
@@ -38,8 +37,8 @@ class WrongPeer(InvalidInput):
 class Libp2pConnection(SocketConnection):
     """Implements `Connection`, once `upgrade` has returned."""
 
-    def __init__(self, key: SigningKey, ended: Callable[[Connection], None]) -> None:
-        super().__init__(PlaceKind.LIBP2P, ended)
+    def __init__(self, key: SigningKey, connections: Connections) -> None:
+        super().__init__(PlaceKind.LIBP2P, connections)
         self._key = key
         self._arrived = b""  # not yet decrypted
         self._send_cipher: Cipher | None = None
@@ -130,22 +129,13 @@ class Libp2pConnection(SocketConnection):
 
     # Bytes.
 
-    def attach(self, reader: Reader) -> None:
-        early, self._early = self._early, []
-        self._reader = reader
-        try:
-            for piece in early:
-                self._deliver(piece)
-        except InvalidInput:
-            self.abort()
-        else:
-            self._receive()
-
     def _receive(self) -> None:
         yamux, cipher, arrived, start = self._yamux, self._receive_cipher, self._arrived, 0
         assert yamux is not None
         assert cipher is not None
         try:
+            while self._early:
+                self._deliver(self._early.pop(0))
             while self._transport is not None and (end := message_end(arrived, start)):
                 for piece in yamux.feed(cipher.decrypt(arrived[start + LENGTH.size : end])):
                     self._deliver(piece)
@@ -157,9 +147,9 @@ class Libp2pConnection(SocketConnection):
         if yamux.ended:
             self.abort()
         elif yamux.speaks or self._unsent or self._turns.size:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         self._flush_due = False
         yamux = self._yamux
         if self._transport is None or yamux is None:
@@ -208,12 +198,12 @@ class _Libp2pOpener:
         self._key = key
 
     async def dial(self, place: Place, expected: NodeId, done: Dialled, connections: Connections) -> None:
-        connection = self._connection(connections)
+        connection = Libp2pConnection(self._key, connections)
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
             await connection.upgrade(expected)
         except BaseException as error:
-            drop(connection, connections)
+            connection.drop()
             if isinstance(error, WrongPeer):
                 raise DialFailure(DownReason.WRONG_IDENTITY) from error
             if isinstance(error, InvalidInput):
@@ -221,23 +211,18 @@ class _Libp2pOpener:
             if isinstance(error, ConnectionEnded):
                 raise DialFailure(DownReason.RESET, str(error)) from error
             raise
-        attach(connection, done(connection), connections)
+        connection.attach(done(connection))
 
     async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
-        connection = self._connection(connections)
+        connection = Libp2pConnection(self._key, connections)
         try:
             async with asyncio.timeout(ACCEPT_S):
                 await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
                 await connection.upgrade(None)
         except (TimeoutError, InvalidInput, ConnectionEnded, OSError):  # who dialled speaks something else, or nothing
-            drop(connection, connections)
+            connection.drop()
         except BaseException:
-            drop(connection, connections)
+            connection.drop()
             raise
         else:
-            attach(connection, accept(connection), connections)
-
-    def _connection(self, connections: Connections) -> Libp2pConnection:
-        connection = Libp2pConnection(self._key, lambda ended: connections.pop(ended, None))
-        connections[connection] = None
-        return connection
+            connection.attach(accept(connection))

@@ -131,9 +131,11 @@ class Link:
         """`send` for frames that are packed already, once for all their links."""
         if self.state is not LinkState.UP:
             return Sent.GONE
-        if not self._out[lane].put(frames):
+        data = self._out[lane].put(frames)
+        if data is None:
             return Sent.FULL
-        self._pump(lane)
+        if data:
+            self.connection.write(lane, data)
         return Sent.ACCEPTED
 
     async def room(self, lane: Lane) -> bool:

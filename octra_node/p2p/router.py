@@ -58,11 +58,12 @@ ANSWERS_SIZE_MAX = 8 * 1_024 * 1_024  # answers waiting for a peer that asks but
 
 Handler = Callable[[Sequence[Incoming]], None]
 Allow = Callable[[NodeId, int], bool]  # may this peer send this message?
+_Burst = list[tuple[Incoming, int]]  # messages for one actor, with what each took of the window
 
 
 @dataclass(slots=True)
 class _Route:
-    deliver: Callable[[_Peer, Lane, Sequence[Incoming], Sequence[int]], None]
+    deliver: Callable[[_Peer, Lane, _Burst], None]
     allow: Allow
 
 
@@ -125,13 +126,13 @@ class Router:
     def register(self, actor: int, handler: Handler, *, allow: Allow = lambda peer, message: True) -> None:
         """Give `handler` each burst for `actor`; the peer may send more as soon as `handler` returns."""
 
-        def deliver(peer: _Peer, lane: Lane, burst: Sequence[Incoming], costs: Sequence[int]) -> None:
+        def deliver(peer: _Peer, lane: Lane, burst: _Burst) -> None:
             try:
-                handler(burst)
+                handler([incoming for incoming, _ in burst])
             except InvalidInput as error:
                 self.counters["invalid"] += 1
                 self._blame(peer.node_id, error)
-            self._return_credit(peer, lane, sum(costs))
+            self._return_credit(peer, lane, sum(size for _, size in burst))
 
         self._add(actor, deliver, allow)
 
@@ -141,8 +142,8 @@ class Router:
         The actor takes other kinds of messages too, hence the open type of `ref`.
         """
 
-        def deliver(peer: _Peer, lane: Lane, burst: Sequence[Incoming], costs: Sequence[int]) -> None:
-            for incoming, size in zip(burst, costs, strict=True):
+        def deliver(peer: _Peer, lane: Lane, burst: _Burst) -> None:
+            for incoming, size in burst:
                 taken = partial(self._return_credit, peer, lane, size)
                 ref.mailbox.offer_bounded_elsewhere(incoming, size, taken)
 
@@ -311,7 +312,7 @@ class Router:
         if peer is None or peer.link != event.link:
             return
         lane = event.lane
-        bursts: dict[int, tuple[list[Incoming], list[int]]] = {}
+        bursts: dict[int, _Burst] = {}
         done = 0
         for frame in event.frames:
             size = len(frame) + FRAME_OVERHEAD
@@ -333,15 +334,13 @@ class Router:
             if not self._admit(peer, actor, incoming):
                 done += size
             elif actor in bursts:
-                messages, costs = bursts[actor]
-                messages.append(incoming)
-                costs.append(size)
+                bursts[actor].append((incoming, size))
             else:
-                bursts[actor] = [incoming], [size]
+                bursts[actor] = [(incoming, size)]
         if done:
             self._return_credit(peer, lane, done)
-        for actor, (messages, costs) in bursts.items():
-            self._routes[actor].deliver(peer, lane, messages, costs)
+        for actor, burst in bursts.items():
+            self._routes[actor].deliver(peer, lane, burst)
 
     def _admit(self, peer: _Peer, actor: int, incoming: Incoming) -> bool:
         """Is there someone to take the message, may the peer send it, and is there a place for its answer?"""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol, cast
 
 from octra.errors import Unavailable
 from octra.node.p2p.address import InvalidPlace, Place, PlaceKind, parse_place
-from octra.node.p2p.carrier import Accept, Connection, Dialled, Reader
+from octra.node.p2p.carrier import Accept, Dialled, Reader
 from octra.node.p2p.chunks import Chunks, Turns
 from octra.node.p2p.transport import DialFailure, DownReason, Lane, PortTaken
 from octra.primitives import NodeId
@@ -21,8 +22,6 @@ CLOSE_S = 1.0  # to write what waits
 ACCEPTS_MAX = 32  # connections of strangers in the making at a time; the rest waits in the system's queue
 BACKLOG = 128
 
-Connections = dict[Connection, None]  # those that have not ended; a dict keeps its order
-
 
 class CannotListen(Unavailable):
     """The system refuses to listen at an address of the settings."""
@@ -32,6 +31,42 @@ class CannotListen(Unavailable):
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"cannot listen at {address}: {reason}")
         self.address, self.reason = address, reason
+
+
+class Connections:
+    """The connections of one carrier that have not ended, and those of them that have something to write."""
+
+    def __init__(self) -> None:
+        self._open: dict[SocketConnection, None] = {}  # a dict keeps its order
+        self._due: deque[SocketConnection] = deque()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[SocketConnection]:
+        return iter(tuple(self._open))
+
+    def add(self, connection: SocketConnection) -> None:
+        """One more."""
+        self._open[connection] = None
+
+    def remove(self, connection: SocketConnection) -> None:
+        """It has ended, or nobody wants it; twice is once."""
+        self._open.pop(connection, None)
+
+    def flush_soon(self, connection: SocketConnection) -> None:
+        """Have it write after this turn of the loop: one callback serves all that a broadcast goes to."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._due.append(connection)
+
+    def _flush(self) -> None:
+        try:
+            while self._due:
+                self._due.popleft().flush()
+        finally:
+            if self._due:  # one failed, which the loop reports; it costs no other connection
+                asyncio.get_running_loop().call_soon(self._flush)
 
 
 class Opener(Protocol):
@@ -49,14 +84,14 @@ class Opener(Protocol):
 class SocketConnection(asyncio.Protocol):
     """What the connections of these carriers share. What one turn of the loop writes becomes one write.
 
-    A kind of connection says how bytes become chunks (`_receive`) and turns become bytes (`_flush`).
+    A kind of connection says how bytes become chunks (`_receive`) and turns become bytes (`flush`).
     """
 
     owner: NodeId | None = None
 
-    def __init__(self, kind: PlaceKind, ended: Callable[[Connection], None]) -> None:
-        """`ended` follows the last byte."""
-        self._kind, self._ended = kind, ended
+    def __init__(self, kind: PlaceKind, connections: Connections) -> None:
+        self._kind, self._connections = kind, connections
+        connections.add(self)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader: Reader | None = None
@@ -78,7 +113,7 @@ class SocketConnection(asyncio.Protocol):
         self._turns.put(lane, data)
         if not self._flush_due and not self._paused:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self._connections.flush_soon(self)
 
     def close(self) -> None:
         if self._transport is not None and not self._closing:
@@ -87,17 +122,25 @@ class SocketConnection(asyncio.Protocol):
                 self.abort()
             else:
                 self._cut = self._loop.call_later(CLOSE_S, self.abort)
-                self._flush()
+                self.flush()
 
     def abort(self) -> None:
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
 
-    def attach(self, reader: Reader) -> None:
-        """Give `reader` what arrives, beginning with what has come already."""
-        self._reader = reader
-        self._receive()
+    def attach(self, reader: Reader | None) -> None:
+        """Give `reader` what arrives, beginning with what has come already; None drops the connection."""
+        if reader is None:
+            self.drop()
+        else:
+            self._reader = reader
+            self._receive()
+
+    def drop(self) -> None:
+        """End, where nobody has been told of the connection."""
+        self.abort()
+        self._connections.remove(self)
 
     # What asyncio tells.
 
@@ -114,7 +157,7 @@ class SocketConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._flush()
+        self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -125,7 +168,11 @@ class SocketConnection(asyncio.Protocol):
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.closed()
-        self._ended(self)
+        self._connections.remove(self)
+
+    def flush(self) -> None:
+        """Write what waits, as far as the other side lets us; then close, if that is wanted."""
+        raise NotImplementedError
 
     # For the kinds of connections.
 
@@ -148,24 +195,6 @@ class SocketConnection(asyncio.Protocol):
         """Deliver what has arrived."""
         raise NotImplementedError
 
-    def _flush(self) -> None:
-        """Write what waits, as far as the other side lets us; then close, if that is wanted."""
-        raise NotImplementedError
-
-
-def attach(connection: SocketConnection, reader: Reader | None, connections: Connections) -> None:
-    """Give `reader` what the connection brings, or drop it where nobody wants it."""
-    if reader is None:
-        drop(connection, connections)
-    else:
-        connection.attach(reader)
-
-
-def drop(connection: Connection, connections: Connections) -> None:
-    """End a connection that nobody has been told of."""
-    connection.abort()
-    connections.pop(connection, None)
-
 
 class SocketCarrier:
     """Implements `Carrier` for places of one kind."""
@@ -175,7 +204,7 @@ class SocketCarrier:
         self._listen = tuple(parse_place(address) for address in listen)
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: Connections = {}
+        self._connections = Connections()
         self._accepts = asyncio.Semaphore(ACCEPTS_MAX)
 
     async def start(self, accept: Accept) -> None:
@@ -195,7 +224,7 @@ class SocketCarrier:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._close_sockets()
-        for connection in tuple(self._connections):
+        for connection in self._connections:
             connection.close()
         while self._connections:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.005)

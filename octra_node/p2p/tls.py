@@ -11,16 +11,15 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import InvalidInput
 from octra.node.p2p.address import Place, PlaceKind
-from octra.node.p2p.carrier import Accept, Connection, Dialled
+from octra.node.p2p.carrier import Accept, Dialled
 from octra.node.p2p.chunks import UnknownLane
-from octra.node.p2p.sockets import Connections, SocketCarrier, SocketConnection, attach, drop
+from octra.node.p2p.sockets import Connections, SocketCarrier, SocketConnection
 from octra.node.p2p.tls_certificate import ALPN, client_context, self_signed, server_context
 from octra.node.p2p.transport import DialFailure, DownReason
 from octra.primitives import NodeId
@@ -44,11 +43,9 @@ class TlsConnection(SocketConnection):
     It moves bytes between socket and OpenSSL itself: asyncio's layer for that costs as much as all the rest of a frame.
     """
 
-    def __init__(
-        self, context: ssl.SSLContext, own_certificate: bytes | None, ended: Callable[[Connection], None]
-    ) -> None:
-        """Only the acceptor has `own_certificate`. `ended` follows the last byte."""
-        super().__init__(PlaceKind.TLS, ended)
+    def __init__(self, context: ssl.SSLContext, own_certificate: bytes | None, connections: Connections) -> None:
+        """Only the acceptor has `own_certificate`."""
+        super().__init__(PlaceKind.TLS, connections)
         self._own_certificate = own_certificate
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=own_certificate is not None)
@@ -100,9 +97,10 @@ class TlsConnection(SocketConnection):
         except (ssl.SSLError, UnknownLane):
             self.abort()
             return
-        self._send_records()
+        if self._outgoing.pending:
+            self._send_records()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         self._flush_due = False
         while self._transport is not None and self._turns.size and not self._paused:
             self._session.write(self._turns.take())
@@ -134,30 +132,28 @@ class _TlsOpener:
         self._server, self._client = server_context(key, self._certificate), client_context()
 
     async def dial(self, place: Place, expected: NodeId, done: Dialled, connections: Connections) -> None:
-        connection = TlsConnection(self._client, None, lambda ended: connections.pop(ended, None))
-        connections[connection] = None
+        connection = TlsConnection(self._client, None, connections)
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
             await connection.upgrade()
         except NotOurs as error:
-            drop(connection, connections)
+            connection.drop()
             raise DialFailure(DownReason.PROTOCOL, f"no TLS of ours at that port: {error.reason}") from error
         except BaseException:
-            drop(connection, connections)
+            connection.drop()
             raise
-        attach(connection, done(connection), connections)
+        connection.attach(done(connection))
 
     async def accept(self, accepted: socket.socket, accept: Accept, connections: Connections) -> None:
-        connection = TlsConnection(self._server, self._certificate, lambda ended: connections.pop(ended, None))
-        connections[connection] = None
+        connection = TlsConnection(self._server, self._certificate, connections)
         try:
             async with asyncio.timeout(ACCEPT_S):
                 await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
                 await connection.upgrade()
         except (NotOurs, OSError):  # TimeoutError among them: who dialled speaks something else, or nothing
-            drop(connection, connections)
+            connection.drop()
         except BaseException:
-            drop(connection, connections)
+            connection.drop()
             raise
         else:
-            attach(connection, accept(connection), connections)
+            connection.attach(accept(connection))
