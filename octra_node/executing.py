@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from octra.codec import decode, decoder_of, encode
+from octra.codec import decode, encode
 from octra.consensus.batch import Items, admit_batch, items_of
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
@@ -40,15 +39,6 @@ from octra.storage.blocks import CommitRow, Executed, TxPlace, TxStatus
 from octra.storage.kv import Batch, Family, u64
 
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}
-
-
-class _ReceiptStatus(Struct, frozen=True, array_like=True):
-    """The first fields of a `Receipt`: the others need not be read."""
-
-    tx: bytes
-    height: int
-    index: int
-    status: str
 
 
 class DeltaMisfit(Corrupt):
@@ -151,7 +141,7 @@ class BlockExecutor:
     ) -> BlockHeader:
         """Write the block. `items`: of each batch; `more` gives further rows, or raises to store nothing."""
         state, blocks = self._stores.state, self._stores.blocks
-        signed = links.ordered(outcome, [item for batch in items for item in batch], state)
+        signed = links.ordered(outcome, items, state)
         parent = EMPTY_ROOT if draft.height == 1 else self._block_id(draft.height - 1)
         unrooted = BlockHeader(
             version=1,
@@ -201,15 +191,19 @@ class BlockExecutor:
 
     def _put_transactions(self, batch: Batch, height: int, outcome: Outcome) -> None:
         """Receipts, and the places by which transactions and accounts are found again."""
-        receipts, status_of = outcome.receipts, decoder_of(_ReceiptStatus).decode
-        executed = [
-            Executed(id, position, STATUS.get(status_of(data).status, TxStatus.OK), data, accounts)
-            for id, data, (position, accounts) in zip(receipts.ids, receipts.encoded, outcome.places, strict=True)
-        ]
-        self._stores.blocks.put_transactions(batch, height, executed)
+        receipts, places = outcome.receipts, outcome.places
+        statuses = [TxStatus.OK] * len(receipts)
+        for at, status in receipts.statuses().items():
+            statuses[at] = STATUS[status]
+        self._stores.blocks.put_transactions(
+            batch,
+            height,
+            Executed(receipts.ids, places.positions, statuses, receipts.encoded, places.accounts, places.counts),
+        )
         if outcome.settlements:  # in order: the receipts root covers them
             batch.put(Family.SETTLEMENT, u64(height), encode(outcome.settlements))
-            fresh = {one.id: TxPlace(height, one.index, one.status) for one in executed}
+            rows = zip(receipts.ids, places.positions, statuses, strict=True)
+            fresh = {id: TxPlace(height, position, status) for id, position, status in rows}
             for settlement in outcome.settlements:
                 self._settle(batch, settlement, fresh)
 

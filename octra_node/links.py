@@ -33,14 +33,15 @@ def heights_of(outcome: Outcome) -> dict[bytes, int]:
     return {tx: decode(event.data, tuple[int, int])[1] for tx, event in told if event.topic == b"checkpoint"}
 
 
-def ordered(outcome: Outcome, items: Sequence[bytes], before: StateView) -> tuple[Link, ...]:
+def ordered(outcome: Outcome, batches: Sequence[Sequence[bytes]], before: StateView) -> tuple[Link, ...]:
     """The links of the checkpoints that a block has brought into the state, in their order.
 
-    `items` are all of the block's; `before` is the state below it, which still holds what the checkpoints name.
+    `batches` have all of its items; `before` is the state below it, which still holds what the checkpoints name.
     """
     taken = heights_of(outcome)
     if not taken:
         return ()
+    items = [item for batch in batches for item in batch]
     found = zip(outcome.receipts, outcome.places, strict=True)
     written = dict(outcome.writes)
 

@@ -10,11 +10,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain, repeat
+from struct import Struct
 from typing import Final, NamedTuple
 
-from msgspec import Struct
+import msgspec
 
 from octra.codec import decode, encode
+from octra.columns import cut
 from octra.errors import Malformed
 from octra.storage.errors import CorruptStore
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
@@ -24,7 +27,8 @@ RANGE_BYTES_MAX: Final = 1 << 20
 RECENT_BATCH_BYTES: Final = 8 << 20  # of batches that are checked and executed soon after they were stored
 
 _U32_MAX, _U64_MAX = 2**32 - 1, 2**64 - 1
-_STATUS: Final = tuple(bytes([status]) for status in range(3))  # a `TxStatus` in its row
+_PLACE: Final = Struct(">QIB")  # a `TxPlace`
+_ACCOUNT_TX: Final = Struct(">32sQI")  # address, ~height, index
 
 
 class CertificateKind(IntEnum):
@@ -61,7 +65,7 @@ class VertexRange(NamedTuple):
     next: VertexPlace | None
 
 
-class CommitRow(Struct, array_like=True, frozen=True):
+class CommitRow(msgspec.Struct, array_like=True, frozen=True):
     """One height: its header and what it executed, in order."""
 
     header: bytes
@@ -78,14 +82,16 @@ class TxPlace:
     status: TxStatus
 
 
-class Executed(Struct, frozen=True, gc=False):
-    """A transaction that a block executed, as it is stored."""
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The transactions that a block executed, as columns: an entry for each."""
 
-    id: bytes
-    index: int  # as in `TxPlace`
-    status: TxStatus
-    receipt: bytes
-    accounts: tuple[bytes, ...] = ()  # that it concerns
+    ids: Sequence[bytes]
+    indices: Sequence[int]  # as in `TxPlace`
+    statuses: Sequence[TxStatus]
+    receipts: Sequence[bytes]
+    accounts: bytes | bytearray = b""  # that they concern, 32 bytes each: as many for each transaction as `counts` say
+    counts: Sequence[int] = ()
 
 
 class BlockReader:
@@ -174,7 +180,8 @@ class BlockReader:
         row = self._view.get(Family.TX, tx_id)
         if row is None:
             return None
-        return TxPlace(int.from_bytes(row[:8], "big"), int.from_bytes(row[8:12], "big"), TxStatus(row[12]))
+        found, index, status = _PLACE.unpack(row)
+        return TxPlace(found, index, TxStatus(status))
 
     def transaction_batch(self, place: TxPlace) -> tuple[bytes, int] | None:
         """Id of the batch that holds a transaction, and its index in that batch."""
@@ -258,28 +265,21 @@ class BlockStore(BlockReader):
         """Store what a height consists of."""
         batch.put(Family.COMMIT, u64(height), encode(commit))
 
-    def put_transactions(self, batch: Batch, height: int, executed: Sequence[Executed]) -> None:
+    def put_transactions(self, batch: Batch, height: int, executed: Executed) -> None:
         """Store all receipts of a height and make them findable by transaction id, and by the accounts concerned."""
-        if not executed:
+        ids, indices, counts = executed.ids, executed.indices, executed.counts
+        if not ids:
             return
-        where, descending = u64(height), u64(_U64_MAX - height)
-        indices = [u32(one.index) for one in executed]
-        batch.put(Family.RECEIPT, where, encode([(one.index, one.receipt) for one in executed]))
-        batch.put_many(
-            Family.TX,
-            [one.id for one in executed],
-            [where + index + _STATUS[one.status] for index, one in zip(indices, executed, strict=True)],
-        )
-        histories = [
-            (address + descending + index, one.id)
-            for index, one in zip(indices, executed, strict=True)
-            for address in one.accounts
-        ]
-        batch.put_many(Family.ACCOUNT_TX, [key for key, _ in histories], [id for _, id in histories])
+        batch.put(Family.RECEIPT, u64(height), encode(list(zip(indices, executed.receipts, strict=True))))
+        batch.put_many(Family.TX, ids, list(map(_PLACE.pack, repeat(height), indices, executed.statuses)))
+        concerned = chain.from_iterable(map(repeat, indices, counts))
+        descending = repeat(_U64_MAX - height)
+        histories = list(map(_ACCOUNT_TX.pack, cut(executed.accounts, 32), descending, concerned))
+        batch.put_many(Family.ACCOUNT_TX, histories, list(chain.from_iterable(map(repeat, ids, counts))))
 
     def put_place(self, batch: Batch, tx_id: bytes, place: TxPlace) -> None:
         """An executed transaction has ended otherwise than its receipt says."""
-        batch.put(Family.TX, tx_id, u64(place.height) + u32(place.index) + _STATUS[place.status])
+        batch.put(Family.TX, tx_id, _PLACE.pack(place.height, place.index, place.status))
 
     def put_certificate(self, batch: Batch, kind: CertificateKind, epoch: int, height: int, data: bytes) -> None:
         """Store a checkpoint, epoch record, certificate or evidence."""
@@ -328,7 +328,7 @@ def _parse_account(key: bytes) -> tuple[int, int]:
 
 
 def _account_key(address: bytes, height: int, index: int) -> bytes:
-    return address + u64(_U64_MAX - height) + u32(index)
+    return _ACCOUNT_TX.pack(address, _U64_MAX - height, index)
 
 
 def _round_end(epoch: int, last_round: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from octra.storage.kv import Row
@@ -40,9 +41,9 @@ class LatestState:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Latest values of keys of the global state, in their order."""
         young, old = self._young, self._old
-        others = [key for key in keys if key not in young]
-        if not others:
+        with suppress(KeyError):
             return [young[key] for key in keys]
+        others = [key for key in keys if key not in young]
         unknown = [key for key in others if key not in old]
         read = dict(zip(unknown, self._reader.get_many(unknown), strict=True))
         learnt = {key: read[key] if key in read else old[key] for key in others}

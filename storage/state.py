@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
+from operator import eq
 from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -17,7 +19,7 @@ from octra.consensus.statetree import EMPTY as EMPTY_PROOF
 from octra.consensus.statetree import OTHER_LEAF, PRESENT, TreeProof, hash_leaf
 from octra.errors import Corrupt, Malformed, Unavailable
 from octra.storage.errors import CorruptStore, NotFound
-from octra.storage.history import History, Replaced, TreeChange, history_of, put_history, touched, values_at
+from octra.storage.history import History, TreeChange, history_of, put_history, touched, values_at
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, Row, prefix_end, u64
 from octra.storage.latest import LatestState
 from octra.storage.tree.merge import Trees
@@ -236,7 +238,8 @@ class StateStore(StateReader):
             circle: self._update(batch, changes, circle_tree(circle), dict(circle_writes[circle]))
             for circle in sorted(circle_writes)
         }
-        written = dict(writes) | dict(seal(roots))
+        written = dict(writes)
+        written.update(seal(roots))
         root = self._update(batch, changes, GLOBAL_TREE, written)
         batch.extend(rows(root) if callable(rows) else rows)
         put_history(batch, height, History(root, changes))
@@ -319,33 +322,33 @@ class StateStore(StateReader):
         self, batch: Batch, changes: list[TreeChange], tree: bytes, writes: Mapping[bytes, bytes | None]
     ) -> bytes:
         """Apply the writes to one tree: its root, with the new values in the batch and those before in `changes`."""
-        keys = list(writes)
-        if tree == GLOBAL_TREE:
-            stored = self.latest.get_many(keys)
-        else:
-            stored = self._store.get_many(Family.STATE, [tree + key for key in keys])
-        fresh: dict[bytes, bytes | None] = {}
-        replaced, names, values = list[Replaced](), list[bytes](), list[bytes]()
-        for (key, value), before in zip(writes.items(), stored, strict=True):
-            if value == before:
-                continue
-            fresh[key] = value
-            replaced.append((key, before))
-            if value is None:
+        stored = self._stored(tree, list(writes))
+        if any(map(eq, writes.values(), stored)):
+            changed = [value != before for value, before in zip(writes.values(), stored, strict=True)]
+            writes, stored = dict(compress(writes.items(), changed)), list(compress(stored, changed))
+        if not writes:
+            return self._trees.root(tree)
+        names, values = list(writes), [value for value in writes.values() if value is not None]
+        if len(values) < len(names):
+            for key in [key for key, value in writes.items() if value is None]:
                 batch.delete(Family.STATE, tree + key)
                 batch.delete(Family.LEAF, tree + rules_of(tree).path(key))
-                continue
-            names.append(tree + key)
-            values.append(value)
-            if before is None:
-                batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)
-        if not replaced:
-            return self._trees.root(tree)
-        assert max(map(len, fresh)) <= KEY_BYTES_MAX
+            names = [key for key, value in writes.items() if value is not None]
+        if None in stored:
+            for key, before in zip(writes, stored, strict=True):
+                if before is None:
+                    batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)
+        assert max(map(len, writes)) <= KEY_BYTES_MAX
         assert max(map(len, values), default=0) <= VALUE_BYTES_MAX
-        batch.put_many(Family.STATE, names, values)
-        changes.append(TreeChange(tree, replaced))
-        return self._trees.apply(tree, fresh)
+        batch.put_many(Family.STATE, [tree + key for key in names], values)
+        changes.append(TreeChange(tree, list(zip(writes, stored, strict=True))))
+        return self._trees.apply(tree, writes)
+
+    def _stored(self, tree: bytes, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What these keys of a tree hold, by the last commit."""
+        if tree == GLOBAL_TREE:
+            return self.latest.get_many(keys)
+        return self._store.get_many(Family.STATE, [tree + key for key in keys])
 
     def _catch_up(self) -> None:
         """Apply to the trees what was committed since they were written, and compare the root."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from octra.codec import decode, encode
 from octra.consensus.errors import InvalidDelta
 from octra.consensus.fields import U8, Hash32
-from octra.consensus.ledger.outcome import BlockFacts, Outcome, Place, Skipped, TransactionEvent
+from octra.consensus.ledger.outcome import BlockFacts, Outcome, Place, Places, Skipped, TransactionEvent
 from octra.consensus.ledger.receipts import Receipt, Receipts, Settlement
 from octra.consensus.ledger.records import CircleRecord
 from octra.consensus.ledger.state import Write
@@ -64,7 +64,7 @@ def delta_of(outcome: Outcome, previous_root: bytes, root: bytes, block_id: byte
             writes=outcome.writes,
             circles=tuple(CircleDelta(outcome.circle_records[name], circles[name]) for name in sorted(circles)),
             receipts=tuple(outcome.receipts),
-            places=outcome.places,
+            places=tuple(outcome.places),
             settlements=outcome.settlements,
             events=outcome.events,
             skipped=outcome.skipped,
@@ -114,7 +114,7 @@ def outcome_of(delta: Delta) -> Outcome:
         circle_writes={circle.record.name: circle.writes for circle in delta.circles},
         circle_records={circle.record.name: circle.record for circle in delta.circles},
         receipts=Receipts(delta.receipts),
-        places=delta.places,
+        places=Places(delta.places),
         settlements=delta.settlements,
         events=delta.events,
         skipped=delta.skipped,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import assert_never
 
 from msgspec.structs import replace
 
+from octra.columns import cut
 from octra.consensus.ledger import (
     accounts,
     blobs,
@@ -34,7 +38,7 @@ from octra.consensus.ledger.errors import (
 )
 from octra.consensus.ledger.execution import Execution
 from octra.consensus.ledger.legacy import WINDOW_MS
-from octra.consensus.ledger.outcome import LedgerBatch, Place, Skipped, TransactionEvent
+from octra.consensus.ledger.outcome import LedgerBatch, Place, Places, Skipped, TransactionEvent
 from octra.consensus.ledger.receipts import FAILED, OK, PENDING, Event, Receipt, Receipts, events_root, outcome_hash
 from octra.consensus.ledger.records import Node, Pool
 from octra.consensus.ledger.transactions import StaticRules, Transaction, admit_attested, check_expiry
@@ -55,8 +59,7 @@ class Run:
     events: list[TransactionEvent] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     waiting: list[tuple[int, Transaction]] = field(default_factory=list)  # calls: index of the receipt
-    places: list[Place] = field(default_factory=list)  # of the receipts
-    position: int = 0  # items of the commit so far
+    places: Places = field(default_factory=Places)  # of the receipts; they count all items of the commit
     transfers: Transfers = field(init=False)
     compiled: CompiledTransfers | None = field(init=False)  # instead of them
 
@@ -75,22 +78,24 @@ class _Done:
     pending: bool = False
 
 
-def execute_batch(run: Run, batch: LedgerBatch) -> None:
-    """Execute what an author ordered, item after item."""
-    count, compiled, at = len(batch.transactions), run.compiled, 0
+def execute_batches(run: Run, batches: Sequence[LedgerBatch]) -> None:
+    """Execute what the authors ordered, item after item."""
+    compiled, at = run.compiled, 0
+    starts = list(accumulate((len(batch.transactions) for batch in batches), initial=0))
     if compiled is not None:
-        compiled.begin(batch)
-    while at < count:
+        compiled.begin(batches)
+    while at < starts[-1]:
         if compiled is not None:
             ran = compiled.run(at, len(run.receipts))
-            run.receipts.extend(ran.ids, ran.receipts)
-            places = range(run.position + at, run.position + ran.end)
-            run.places += map(Place, places, zip(ran.senders, ran.receivers, strict=True))
+            run.receipts.extend(cut(ran.ids, 32), ran.receipts)
+            run.places.extend(range(at, ran.end), ran.parties)
             at = ran.end
-        if at < count:
-            _execute_item(run, batch.author_seat, run.position + at, batch.transactions[at])
+        if at < starts[-1]:
+            number = bisect_right(starts, at) - 1
+            batch = batches[number]
+            _execute_item(run, batch.author_seat, at, batch.transactions[at - starts[number]])
             at += 1
-    run.position += count
+    run.transfers.settle()
 
 
 def _execute_item(run: Run, author_seat: int, position: int, item: bytes) -> None:

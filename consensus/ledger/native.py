@@ -12,9 +12,10 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
+
+from octra.columns import Column, cut
 
 LIBRARY: Final = Path(__file__).parents[1] / "_ledger.so"
 ACCOUNT_KEY: Final = 33  # bytes: `keys.account` of an address
@@ -36,11 +37,18 @@ class Ran:
     """Transfers that succeeded, from one item to the one before `end`."""
 
     end: int
-    ids: list[bytes]
-    senders: list[bytes]
-    receivers: list[bytes]
-    receipts: list[bytes]  # encoded
-    tips: int  # units, of all together
+    ids: bytes  # 32 of each
+    parties: bytes  # sender and receiver of each: 64
+    receipts: Column  # encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What executed transfers have changed."""
+
+    keys: tuple[bytes, ...]  # of accounts, ascending
+    rows: tuple[bytes, ...]
+    tips: array[int]  # units, of each batch
 
 
 def available() -> bool:
@@ -64,10 +72,10 @@ def signed_transfers(framed: bytes, chain: bytes, minimum_fee: int) -> Signed:
     )
 
 
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
+def merkle_root(leaves: Column) -> bytes:
     """`octra.crypto.hash.merkle_root`. Only where `available()`."""
     root = ctypes.create_string_buffer(32)
-    _library().octra_ledger_merkle(b"".join(leaves), _ends(leaves), len(leaves), root)
+    _library().octra_ledger_root(bytes(leaves.joined), leaves.sizes.buffer_info()[0], len(leaves), root)
     return root.raw
 
 
@@ -81,68 +89,59 @@ def sum_of_balances(rows: Iterable[bytes | None]) -> int:
 
 
 class Accounts:
-    """The accounts that the transfers of one block use. Only where `available()`."""
+    """The accounts that the transfers of one block use. Only where `available()`.
+
+    First all batches are taken and the rows of their accounts put; items are numbered through all batches.
+    """
 
     def __init__(self, *, height: int, epoch: int, required_fee: int, secret: int) -> None:
         """`secret`: 64 bits that nobody knew when the transfers were ordered; they scatter the table."""
         self._library = _library()
         self._handle = self._library.octra_ledger_new(height, epoch, required_fee, secret)
-        self._framed = b""  # the library reads it until the next batch
+        self._taken: list[bytes] = []  # the library reads them
 
     def __del__(self) -> None:
         self._library.octra_ledger_free(self._handle)
 
-    def take(self, framed: bytes, chain: bytes, minimum_fee: int, operator: bytes) -> list[bytes]:
-        """Begin a batch; answers the keys of the accounts that it needs and that are not in the table."""
-        self._framed = framed
-        missing = self._library.octra_ledger_take(self._handle, framed, len(framed), chain, minimum_fee, operator)
-        assert missing >= 0, "the framing was checked"
-        keys = ctypes.create_string_buffer(max(1, ACCOUNT_KEY * missing))
-        self._library.octra_ledger_missing(self._handle, keys)
-        return _pieces(keys.raw, ACCOUNT_KEY, missing)
+    def take(self, framed: bytes, chain: bytes, minimum_fee: int, operator: bytes) -> None:
+        """Take the next batch. `operator`: the account that gets its tips."""
+        self._taken.append(framed)
+        known = self._library.octra_ledger_add(self._handle, framed, len(framed), chain, minimum_fee, operator)
+        assert known, "the framing was checked"
+
+    def needed(self) -> tuple[bytes, ...]:
+        """The keys of the accounts that the batches need: what the state holds there must be put."""
+        keys = ctypes.create_string_buffer(max(1, ACCOUNT_KEY * self._library.octra_ledger_needed(self._handle, None)))
+        count = self._library.octra_ledger_needed(self._handle, keys)
+        return cut(keys.raw[: ACCOUNT_KEY * count], ACCOUNT_KEY)
 
     def put(self, keys: Sequence[bytes], rows: Sequence[bytes | None]) -> None:
         """What the state holds at these keys of accounts; those that no transfer uses are left out."""
-        held = [row or b"" for row in rows]
-        self._library.octra_ledger_put(self._handle, len(keys), b"".join(keys), b"".join(held), _ends(held))
+        held = Column.of([row or b"" for row in rows])
+        sizes = held.sizes.buffer_info()[0]
+        self._library.octra_ledger_load(self._handle, len(keys), b"".join(keys), bytes(held.joined), sizes)
 
     def run(self, start: int, number: int) -> Ran:
         """Execute from item `start` on until one must go the general way; the first receipt has this number."""
-        tips, size = ctypes.c_uint64(), ctypes.c_uint64()
-        end = self._library.octra_ledger_run(self._handle, start, number, ctypes.byref(tips), ctypes.byref(size))
+        size = ctypes.c_uint64()
+        end = self._library.octra_ledger_execute(self._handle, start, number, ctypes.byref(size))
         count = end - start
         if not count:
-            return Ran(end, [], [], [], [], 0)
+            return Ran(end, b"", b"", Column())
         ids, parties = ctypes.create_string_buffer(32 * count), ctypes.create_string_buffer(64 * count)
-        receipts = ctypes.create_string_buffer(size.value)
-        ends = array("I", bytes(4 * count))
-        self._library.octra_ledger_reports(self._handle, ids, parties, receipts, ends.buffer_info()[0])
-        both = _pieces(parties.raw, 32, 2 * count)
-        return Ran(end, _pieces(ids.raw, 32, count), both[::2], both[1::2], _parts(receipts.raw, ends), tips.value)
+        receipts, sizes = ctypes.create_string_buffer(size.value), array("I", bytes(4 * count))
+        self._library.octra_ledger_report(self._handle, ids, parties, receipts, sizes.buffer_info()[0])
+        return Ran(end, ids.raw, parties.raw, Column(receipts.raw, sizes))
 
-    def settle(self) -> list[tuple[bytes, bytes]]:
-        """Keys and new rows of the accounts that changed since the last call."""
+    def settle(self) -> Settled:
+        """What changed since the last call."""
         size = ctypes.c_uint64()
         count = self._library.octra_ledger_settle(self._handle, ctypes.byref(size))
-        if not count:
-            return []
         keys, rows = ctypes.create_string_buffer(ACCOUNT_KEY * count), ctypes.create_string_buffer(size.value)
-        ends = array("I", bytes(4 * count))
-        self._library.octra_ledger_changes(self._handle, keys, rows, ends.buffer_info()[0])
-        return list(zip(_pieces(keys.raw, ACCOUNT_KEY, count), _parts(rows.raw, ends), strict=True))
-
-
-def _pieces(joined: bytes, size: int, count: int) -> list[bytes]:
-    return [joined[at : at + size] for at in range(0, size * count, size)]
-
-
-def _parts(joined: bytes, ends: array[int]) -> list[bytes]:
-    return [joined[start:end] for start, end in pairwise([0, *ends])]
-
-
-def _ends(parts: Sequence[bytes]) -> bytes:
-    """Where each of the joined parts ends, as the library reads it: u32 of this machine."""
-    return array("I", accumulate(map(len, parts))).tobytes()
+        sizes, tips = array("I", bytes(4 * count)), array("Q", bytes(8 * len(self._taken)))
+        addresses = sizes.buffer_info()[0], tips.buffer_info()[0]
+        self._library.octra_ledger_settled(self._handle, keys, rows, *addresses)
+        return Settled(cut(keys.raw, ACCOUNT_KEY), Column(rows.raw, sizes).parts(), tips)
 
 
 def _library() -> ctypes.CDLL:
@@ -166,22 +165,23 @@ def _declare(library: ctypes.CDLL) -> None:
     told = ctypes.POINTER(ctypes.c_uint64)
     library.octra_ledger_signed.argtypes = [data, size, data, size, data, data, data, data, pointer]
     library.octra_ledger_signed.restype = number
-    library.octra_ledger_merkle.argtypes = [data, data, size, data]
-    library.octra_ledger_merkle.restype = None
+    library.octra_ledger_root.argtypes = [data, pointer, size, data]
+    library.octra_ledger_root.restype = None
     library.octra_ledger_balances.argtypes = [data, size, told]
     library.octra_ledger_balances.restype = number
     library.octra_ledger_new.argtypes = [size, size, size, size]
     library.octra_ledger_new.restype = pointer
-    library.octra_ledger_take.argtypes = [pointer, data, size, data, size, data]
-    library.octra_ledger_take.restype = number
-    library.octra_ledger_missing.argtypes = [pointer, data]
-    library.octra_ledger_put.argtypes = [pointer, size, data, data, data]
-    library.octra_ledger_run.argtypes = [pointer, size, size, told, told]
-    library.octra_ledger_run.restype = size
-    library.octra_ledger_reports.argtypes = [pointer, data, data, data, pointer]
+    library.octra_ledger_add.argtypes = [pointer, data, size, data, size, data]
+    library.octra_ledger_add.restype = number
+    library.octra_ledger_needed.argtypes = [pointer, data]
+    library.octra_ledger_needed.restype = size
+    library.octra_ledger_load.argtypes = [pointer, size, data, data, pointer]
+    library.octra_ledger_execute.argtypes = [pointer, size, size, told]
+    library.octra_ledger_execute.restype = size
+    library.octra_ledger_report.argtypes = [pointer, data, data, data, pointer]
     library.octra_ledger_settle.argtypes = [pointer, told]
     library.octra_ledger_settle.restype = size
-    library.octra_ledger_changes.argtypes = [pointer, data, data, pointer]
-    for name in ("free", "missing", "put", "reports", "changes"):
-        getattr(library, f"octra_ledger_{name}").restype = None
+    library.octra_ledger_settled.argtypes = [pointer, data, data, pointer, pointer]
     library.octra_ledger_free.argtypes = [pointer]
+    for name in ("free", "load", "report", "settled"):
+        getattr(library, f"octra_ledger_{name}").restype = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice, repeat
+from typing import NamedTuple, overload
 
 from msgspec import Struct
 
+from octra.columns import cut
 from octra.consensus.epoch import EpochRecord
 from octra.consensus.ledger.receipts import Event, Receipts, Settlement
 from octra.consensus.ledger.records import CircleRecord
@@ -77,6 +80,56 @@ class Place(NamedTuple):
     accounts: tuple[bytes, ...]  # sender first, each once; none for an operation of a seat
 
 
+class Places(Sequence[Place]):
+    """The places of a block's receipts, as columns."""
+
+    __slots__ = ("accounts", "counts", "positions")
+
+    def __init__(self, places: Iterable[Place] = ()) -> None:
+        self.positions = array("I")
+        self.counts = array("I")  # of accounts
+        self.accounts = bytearray()  # 32 bytes each
+        for place in places:
+            self.append(place)
+
+    def append(self, place: Place) -> None:
+        """One more."""
+        self.positions.append(place.position)
+        self.counts.append(len(place.accounts))
+        self.accounts += b"".join(place.accounts)
+        assert len(place.accounts) == 0 or set(map(len, place.accounts)) == {32}
+
+    def extend(self, positions: range, parties: bytes) -> None:
+        """Those of transfers. `parties`: sender and receiver of each, joined."""
+        assert len(parties) == 64 * len(positions)
+        self.positions.extend(positions)
+        self.counts.extend(repeat(2, len(positions)))
+        self.accounts += parties
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Place: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Place]: ...
+
+    def __getitem__(self, index: int | slice) -> Place | list[Place]:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[Place]:
+        names = iter(cut(self.accounts, 32))
+        for position, count in zip(self.positions, self.counts, strict=True):
+            yield Place(position, tuple(islice(names, count)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places) and list(self) == list(other)
+
+    def __repr__(self) -> str:
+        return f"Places({list(self)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Values only: the caller stores the writes, computes the roots and keeps the blobs."""
@@ -85,7 +138,7 @@ class Outcome:
     circle_writes: dict[bytes, tuple[Write, ...]]
     circle_records: dict[bytes, CircleRecord]  # of the Circles in `circle_writes`, with the roots before this commit
     receipts: Receipts
-    places: tuple[Place, ...]  # of the receipts
+    places: Places  # of the receipts
     settlements: tuple[Settlement, ...]
     events: tuple[TransactionEvent, ...]
     skipped: tuple[Skipped, ...]

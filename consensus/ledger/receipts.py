@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from octra.codec import decoder_of, encode
+from octra.columns import Column
 from octra.consensus.ledger import native
 from octra.crypto.hash import H, merkle_root
 
@@ -53,40 +54,57 @@ class Settlement(Struct, frozen=True, array_like=True):
 
 
 class Receipts(Sequence[Receipt]):
-    """The receipts of a block, kept as they are stored: encoded, and decoded again when somebody looks at one."""
+    """The receipts of a block, kept as they are stored: encoded, and decoded again when somebody looks at one.
 
-    __slots__ = ("_compared", "encoded", "ids")
+    Those that did not simply succeed stay decoded beside it: they are few, may change, and have texts for people.
+    """
+
+    __slots__ = ("_changed", "_encoded", "_others", "ids")
 
     def __init__(self, receipts: Iterable[Receipt] = ()) -> None:
         self.ids: list[bytes] = []  # of the transactions
-        self.encoded: list[bytes] = []
-        self._compared: dict[int, bytes] = {}  # of those with a text for people: the encoding without it
+        self._encoded = Column()
+        self._others: dict[int, Receipt] = {}
+        self._changed: set[int] = set()  # of them those whose encoding is an old one
         for receipt in receipts:
             self.append(receipt)
 
     def append(self, receipt: Receipt) -> None:
         """One more."""
+        if receipt.status != OK or receipt.detail:
+            self._others[len(self)] = receipt
         self.ids.append(receipt.tx)
-        self.encoded.append(b"")
-        self.change(len(self) - 1, receipt)
+        self._encoded.append(encode(receipt))
 
-    def extend(self, ids: Sequence[bytes], encoded: Sequence[bytes]) -> None:
-        """Several more, encoded already and without texts."""
+    def extend(self, ids: Sequence[bytes], encoded: Column) -> None:
+        """Several more that succeeded, encoded already and without texts."""
         self.ids += ids
-        self.encoded += encoded
+        self._encoded.extend(encoded)
 
     def change(self, index: int, receipt: Receipt) -> None:
         """The receipt of this transaction is another one."""
         assert receipt.tx == self.ids[index]
-        self.encoded[index] = encode(receipt)
-        self._compared.pop(index, None)
-        if receipt.detail:
-            self._compared[index] = encode(replace(receipt, detail=""))
+        self._others[index] = receipt
+        self._changed.add(index)
 
-    def compared(self) -> list[bytes]:
+    @property
+    def encoded(self) -> Column:
+        """The receipts as they are stored."""
+        if self._changed:
+            self._encoded = _replaced(self._encoded, {index: encode(self._others[index]) for index in self._changed})
+            self._changed.clear()
+        return self._encoded
+
+    def compared(self) -> Column:
         """What validators compare: the encodings without the texts for people."""
-        compared = self._compared
-        return [compared.get(i, data) for i, data in enumerate(self.encoded)] if compared else self.encoded
+        texts = {index: receipt for index, receipt in self._others.items() if receipt.detail}
+        if not texts:
+            return self.encoded
+        return _replaced(self.encoded, {at: encode(replace(receipt, detail="")) for at, receipt in texts.items()})
+
+    def statuses(self) -> dict[int, str]:
+        """How those ended that are not OK, by index."""
+        return {index: receipt.status for index, receipt in self._others.items() if receipt.status != OK}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,8 +116,10 @@ class Receipts(Sequence[Receipt]):
     def __getitem__(self, index: slice) -> list[Receipt]: ...
 
     def __getitem__(self, index: int | slice) -> Receipt | list[Receipt]:
-        read = decoder_of(Receipt).decode
-        return list(map(read, self.encoded[index])) if isinstance(index, slice) else read(self.encoded[index])
+        if isinstance(index, slice):
+            return list(self)[index]
+        at = range(len(self))[index]
+        return self._others[at] if at in self._others else decoder_of(Receipt).decode(self.encoded[at])
 
     def __iter__(self) -> Iterator[Receipt]:
         return map(decoder_of(Receipt).decode, self.encoded)
@@ -109,6 +129,13 @@ class Receipts(Sequence[Receipt]):
 
     def __repr__(self) -> str:
         return f"Receipts({list(self)})"
+
+
+def _replaced(column: Column, others: Mapping[int, bytes]) -> Column:
+    parts = list(column)
+    for index, data in others.items():
+        parts[index] = data
+    return Column.of(parts)
 
 
 def ledger_event(topic: str, *fields: object) -> Event:
@@ -123,16 +150,19 @@ def events_root(events: Sequence[Event]) -> bytes:
 
 def transactions_root(receipts: Receipts) -> bytes:
     """Root over the ids of a block's transactions."""
-    return _root(receipts.ids)
+    return _root(Column.of(receipts.ids))
 
 
 def receipts_root(receipts: Receipts, settlements: Sequence[Settlement]) -> bytes:
     """Root over what a commit reports, receipts first, without the texts for people."""
-    return _root([*receipts.compared(), *map(encode, settlements)])
+    leaves = receipts.compared()
+    if settlements:
+        leaves = Column.of([*leaves, *map(encode, settlements)])
+    return _root(leaves)
 
 
-def _root(leaves: Sequence[bytes]) -> bytes:
-    return native.merkle_root(leaves) if native.available() else merkle_root(leaves)
+def _root(leaves: Column) -> bytes:
+    return native.merkle_root(leaves) if native.available() else merkle_root(leaves.parts())
 
 
 def outcome_hash(outcome: Struct) -> bytes:

@@ -56,6 +56,8 @@ class Overlay:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The bytes at these keys as of now."""
         writes, reads = self._writes, self._remember(keys)
+        if writes.keys().isdisjoint(keys):
+            return [reads[key] for key in keys]
         return [writes[key] if key in writes else reads[key] for key in keys]
 
     def before_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -127,8 +129,10 @@ class Overlay:
 
     def _remember(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """What was read, with these keys."""
-        reads, view = self._reads, self._view
-        reads.update([(key, view.get(key)) for key in keys if key not in reads])
+        reads = self._reads
+        unknown = [key for key in keys if key not in reads]
+        if unknown:
+            reads.update(zip(unknown, self._view.get_many(unknown), strict=True))
         return reads
 
     def _note(self, key: bytes) -> None:

@@ -7,7 +7,7 @@ those are done here; one that would fail, or be skipped, is left to the general 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -105,16 +105,19 @@ class CompiledTransfers:
             required_fee=self._required,
             secret=int.from_bytes(x.coin[:8], "little"),
         )
-        self._author_seat = 0
+        self._author_seats: list[int] = []  # by batch
 
-    def begin(self, batch: LedgerBatch) -> None:
-        """The next batch: `run` executes its transfers."""
-        items = batch.transactions
-        framed = items.framed if isinstance(items, Items) else frame(items)
-        self._author_seat = batch.author_seat
-        operator = self._x.authors[batch.author_seat].operator
-        fresh = self._accounts.take(framed, self._chain, self._minimum, operator)
-        self._accounts.put(fresh, self._x.state.get_many(fresh))
+    def begin(self, batches: Sequence[LedgerBatch]) -> None:
+        """All batches of the commit; their items are numbered through."""
+        x, accounts = self._x, self._accounts
+        for batch in batches:
+            items = batch.transactions
+            framed = items.framed if isinstance(items, Items) else frame(items)
+            accounts.take(framed, self._chain, self._minimum, x.authors[batch.author_seat].operator)
+            self._author_seats.append(batch.author_seat)
+        needed = accounts.needed()
+        accounts.put(needed, x.state.get_many(needed))
+        x.state.touched.clear()
 
     def run(self, start: int, index: int) -> native.Ran:
         """Execute from item `start` on until one must go the general way; the first receipt is the block's `index`-th.
@@ -127,9 +130,14 @@ class CompiledTransfers:
             accounts.put(others, x.state.get_many(others))
             x.state.touched.clear()
         ran = accounts.run(start, index)
-        if ran.ids:
-            x.state.put_many(accounts.settle())
-            _keep_fees(x, self._required, len(ran.ids), {self._author_seat: ran.tips} if ran.tips else {})
+        if ran.end > start:
+            settled = accounts.settle()
+            x.state.put_many(zip(settled.keys, settled.rows, strict=True))
+            tips: dict[int, int] = {}
+            for seat, units in zip(self._author_seats, settled.tips, strict=True):
+                if units:
+                    tips[seat] = tips.get(seat, 0) + units
+            _keep_fees(x, self._required, ran.end - start, tips)
         return ran
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from octra.codec import encode
 from octra.consensus.ledger import blobs, epochs, inputs, keys, openings, validators, work
 from octra.consensus.ledger.committee_math import CommitteeMath
-from octra.consensus.ledger.execute import Run, execute_batch, execute_calls, keep_events
+from octra.consensus.ledger.execute import Run, execute_batches, execute_calls, keep_events
 from octra.consensus.ledger.execution import Execution, Money
 from octra.consensus.ledger.outcome import BlockFacts, LedgerBatch, LedgerCommit, Outcome, SeatFault
 from octra.consensus.ledger.params import LedgerParams
@@ -68,9 +68,7 @@ def apply_commit(
         work.settle_woken(x)
     _settle_due(x)
     keep_events(run, b"")
-    for batch in commit.batches:
-        execute_batch(run, batch)
-    run.transfers.settle()
+    execute_batches(run, commit.batches)
     calls = execute_calls(run, circle_view)
     return _close(run, calls, epoch_started)
 
@@ -165,7 +163,7 @@ def _close(run: Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> Ou
         circle_writes={circle: tuple(sorted(diff.items())) for circle, diff in sorted(run.queue.diffs.items())},
         circle_records={c: x.state.require(keys.circle(c), CircleRecord) for c in sorted(run.queue.diffs)},
         receipts=run.receipts,
-        places=tuple(run.places),
+        places=run.places,
         settlements=tuple(x.settlements),
         events=tuple(run.events),
         skipped=tuple(run.skipped),

@@ -1,16 +1,18 @@
 // Transfers in a row on an account table: the rule of consensus/ledger/transfers.py, which says what is left to Python.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "blake2b_many.hpp"
 #include "transfers.hpp"
 
 namespace octra {
 
 constexpr int NONCE_WINDOW = 64;
 constexpr u64 EXPIRY_EPOCHS_MAX = 1'024;
-constexpr u64 TIPS_MAX = u64{1} << 62;  // of one run: far above all money
+constexpr u64 TIPS_MAX = u64{1} << 62;  // of one batch: far above all money
 
 struct Account {
   u64 balance = 0, nonce = 0, used = 0;
@@ -76,61 +78,62 @@ struct Block {
   u64 required_fee;  // what is above it is the author's tip
 };
 
-// What `run` did since the reports were last fetched.
+// What transfers that were executed report, in the order of execution.
 struct Reports {
-  std::string ids, receipts;  // 32 bytes each; encodings
-  std::string parties;        // sender and receiver of each, 64 bytes
-  std::vector<u32> ends;      // of the receipts
-  u64 tips = 0;
+  std::string ids;          // 32 bytes each
+  std::string parties;      // sender and receiver of each, 64 bytes
+  std::string receipts;     // joined encodings
+  std::vector<u32> sizes;   // of the receipts
 
-  void clear() { ids.clear(), receipts.clear(), parties.clear(), ends.clear(), tips = 0; }
+  void clear() { ids.clear(), parties.clear(), receipts.clear(), sizes.clear(); }
 };
 
-// Accounts for the state: keys (33 bytes each), and rows with the end of each.
+// Accounts for the state, by key: keys (33 bytes each), joined rows with the size of each.
 struct Changes {
   std::string keys, rows;
-  std::vector<u32> ends;
+  std::vector<u32> sizes;
 
-  void clear() { keys.clear(), rows.clear(), ends.clear(); }
+  void clear() { keys.clear(), rows.clear(), sizes.clear(); }
 };
 
+// The accounts of one block. Its batches are taken first; then their items are executed in a row, numbered through.
 // Only between `settle` and the next `run` may `put` bring what others wrote.
 class Accounts {
  public:
-  Accounts(const Block& block, u64 secret) : block_(block), table_(64, AddressHash{secret}) {}
+  Accounts(const Block& block, u64 secret) : block_(block), table_(1024, AddressHash{secret}) {}
 
-  // Take a batch. Its bytes stay the caller's until the next one. `missing` has then the addresses not in the table.
+  // Take the next batch, whose bytes must stay. What the table lacks so far comes to `missing`.
   bool take(const u8* framed, std::size_t size, const Rules& rules, const u8* operator_address) {
-    missing_.clear();
+    std::size_t at = items_.size();
     if (!read_items(framed, size, rules, items_)) return false;
-    std::memcpy(operator_.bytes, operator_address, 32);
-    senders_.assign(items_.size(), nullptr), receivers_.assign(items_.size(), nullptr);
     bool tips = false;
-    for (std::size_t i = 0; i < items_.size(); i++) {
-      if (!items_[i].plain) continue;
-      senders_[i] = find(items_[i].sender), receivers_[i] = find(items_[i].to);
-      tips = tips || items_[i].fee > block_.required_fee;
+    for (; at < items_.size(); at++) {
+      const Item& item = items_[at];
+      places_.push_back({nullptr, nullptr, static_cast<u32>(authors_.size())});
+      if (!item.plain) continue;
+      places_[at].sender = find(item.sender), places_[at].receiver = find(item.to);
+      tips = tips || item.fee > block_.required_fee;
     }
-    paid_ = tips ? find(operator_.bytes) : nullptr;
+    authors_.push_back({tips ? find(operator_address) : nullptr, 0});
     return true;
   }
 
+  // Accounts whose rows nobody has put yet.
   const std::vector<Account*>& missing() const { return missing_; }
 
   // The account's row as the state has it now, empty if it has none; only of accounts in the table.
   void put(const u8* address, const u8* row, std::size_t size) {
-    Address wanted;
-    std::memcpy(wanted.bytes, address, 32);
-    const auto at = table_.find(wanted);
-    if (at == table_.end()) return;
-    at->second.usable = at->second.read(row, size);
+    const auto at = table_.find(address_of(address));
+    if (at != table_.end()) at->second.usable = at->second.read(row, size);
   }
 
   // Execute items from `from` on, whose receipts have numbers from `number` on; answers the first not executed.
   std::size_t run(std::size_t from, u64 number) {
-    reports_.clear();
-    for (; from < items_.size() && execute(from); from++) report(items_[from], number++);
-    return from;
+    missing_.clear();
+    std::size_t end = from;
+    while (end < items_.size() && execute(items_[end], places_[end])) end++;
+    report(from, end, number);
+    return end;
   }
 
   const Reports& reports() const { return reports_; }
@@ -138,12 +141,16 @@ class Accounts {
   // What changed since the last call.
   const Changes& settle() {
     changes_.clear();
+    std::sort(touched_.begin(), touched_.end(), [](const Account* one, const Account* other) {
+      return std::memcmp(one->address, other->address, 32) < 0;
+    });
     for (Account* account : touched_) {
       account->changed = false;
       changes_.keys += '\x01';
       changes_.keys.append(reinterpret_cast<const char*>(account->address), 32);
+      const std::size_t start = changes_.rows.size();
       account->write(changes_.rows);
-      changes_.ends.push_back(static_cast<u32>(changes_.rows.size()));
+      changes_.sizes.push_back(static_cast<u32>(changes_.rows.size() - start));
     }
     touched_.clear();
     return changes_;
@@ -151,11 +158,32 @@ class Accounts {
 
   const Changes& changes() const { return changes_; }
 
+  // The tips of each batch since the last call.
+  void take_tips(u64* tips) {
+    for (Author& author : authors_) *tips++ = author.tips, author.tips = 0;
+  }
+
  private:
+  // The accounts of an item, and the number of its batch.
+  struct Place {
+    Account *sender, *receiver;
+    u32 batch;
+  };
+
+  // Who gets the tips of a batch: null if there are none.
+  struct Author {
+    Account* account;
+    u64 tips;
+  };
+
+  static Address address_of(const u8* bytes) {
+    Address address;
+    std::memcpy(address.bytes, bytes, 32);
+    return address;
+  }
+
   Account* find(const u8* address) {
-    Address wanted;
-    std::memcpy(wanted.bytes, address, 32);
-    const auto [at, fresh] = table_.try_emplace(wanted);
+    const auto [at, fresh] = table_.try_emplace(address_of(address));
     if (fresh) at->second.address = at->first.bytes, missing_.push_back(&at->second);
     return &at->second;
   }
@@ -166,19 +194,18 @@ class Accounts {
   }
 
   // True if the transfer is done; else nothing has changed, and the general way takes it.
-  bool execute(std::size_t index) {
-    const Item& item = items_[index];
+  bool execute(const Item& item, const Place& place) {
     if (!item.plain || item.expiry < block_.epoch || item.expiry > block_.epoch + EXPIRY_EPOCHS_MAX) return false;
     if (item.fee < block_.required_fee) return false;
     const u64 tip = item.fee - block_.required_fee;
-    Account &sender = *senders_[index], &receiver = *receivers_[index];
+    Account &sender = *place.sender, &receiver = *place.receiver;
     if (!sender.usable || !receiver.usable || !sender.is_free(item.nonce)) return false;
     if (sender.balance < item.fee + item.amount || receiver.balance + item.amount > AMOUNT_MAX) return false;
     if (tip) {
-      Account& author = *paid_;
-      if (!author.usable || author.balance + item.amount + tip > AMOUNT_MAX || reports_.tips + tip > TIPS_MAX)
-        return false;
-      touch(author), author.balance += tip, reports_.tips += tip;
+      Author& author = authors_[place.batch];
+      Account& paid = *author.account;
+      if (!paid.usable || paid.balance + item.amount + tip > AMOUNT_MAX || author.tips + tip > TIPS_MAX) return false;
+      touch(paid), paid.balance += tip, author.tips += tip;
     }
     touch(sender), sender.balance -= item.fee + item.amount;
     touch(receiver), receiver.balance += item.amount;
@@ -186,32 +213,43 @@ class Accounts {
     return true;
   }
 
+  void report(std::size_t from, std::size_t end, u64 number) {
+    reports_.clear();
+    reports_.ids.resize(32 * (end - from));
+    u8* id = reinterpret_cast<u8*>(&reports_.ids[0]);
+    {
+      Blake2bMany ids(TAG);
+      for (std::size_t i = from; i < end; i++) ids.add(items_[i].body, items_[i].body_size, id + 32 * (i - from));
+    }
+    for (; from < end; from++, id += 32) {
+      const Item& item = items_[from];
+      const std::size_t start = reports_.receipts.size();
+      put_receipt(id, number++, item.fee);
+      reports_.sizes.push_back(static_cast<u32>(reports_.receipts.size() - start));
+      reports_.parties.append(reinterpret_cast<const char*>(item.sender), 32);
+      reports_.parties.append(reinterpret_cast<const char*>(item.to), 32);
+    }
+  }
+
   // The encoding of `Receipt`: nothing but what is written here differs between transfers that succeed.
-  void report(const Item& item, u64 number) {
-    u8 id[32];
-    item.id(id);
+  void put_receipt(const u8* id, u64 number, u64 fee) {
     std::string& out = reports_.receipts;
     out += '\x9b';
     put_bytes32(out, id);
     put_number(out, block_.height), put_number(out, number);
     out.append("\xa2ok\x00\xa0", 5);  // status, code, detail
-    put_number(out, item.fee);
+    put_number(out, fee);
     out.append("\x00\x90\xc4\x00", 4);  // gas, jobs, result
     const u8 no_events[32] = {};
     put_bytes32(out, no_events);
-    reports_.ends.push_back(static_cast<u32>(out.size()));
-    reports_.ids.append(reinterpret_cast<const char*>(id), 32);
-    reports_.parties.append(reinterpret_cast<const char*>(item.sender), 32);
-    reports_.parties.append(reinterpret_cast<const char*>(item.to), 32);
   }
 
   Block block_;
   std::unordered_map<Address, Account, AddressHash> table_;
   std::vector<Account*> missing_, touched_;
-  std::vector<Item> items_;  // of the batch
-  std::vector<Account*> senders_, receivers_;
-  Address operator_;
-  Account* paid_ = nullptr;  // the operator's account, if a transfer of the batch has a tip
+  std::vector<Item> items_;  // of all batches
+  std::vector<Place> places_;
+  std::vector<Author> authors_;  // by batch
   Reports reports_;
   Changes changes_;
 };

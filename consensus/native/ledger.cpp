@@ -36,8 +36,9 @@ OCTRA_EXPORT int octra_ledger_signed(const u8* framed, u64 size, const u8* chain
   return count;
 }
 
-OCTRA_EXPORT void octra_ledger_merkle(const u8* leaves, const u32* ends, u64 count, u8* out) {
-  merkle_root(leaves, ends, count, out);
+// Root over joined leaves of these sizes.
+OCTRA_EXPORT void octra_ledger_root(const u8* leaves, const u32* sizes, u64 count, u8* out) {
+  merkle_root(leaves, sizes, count, out);
 }
 
 // What joined rows of accounts hold together: low and high word. 0 if one is no account.
@@ -52,56 +53,54 @@ OCTRA_EXPORT void* octra_ledger_new(u64 height, u64 epoch, u64 required_fee, u64
 
 OCTRA_EXPORT void octra_ledger_free(void* handle) { delete static_cast<Accounts*>(handle); }
 
-// Take a batch, whose bytes must stay until the next one. Answers how many accounts are missing, -1 if its framing lies.
-OCTRA_EXPORT int octra_ledger_take(void* handle, const u8* framed, u64 size, const u8* chain, u64 minimum_fee,
-                                   const u8* operator_address) {
-  if (!of(handle).take(framed, size, {chain, minimum_fee}, operator_address)) return -1;
-  return static_cast<int>(of(handle).missing().size());
+// Take the next batch, whose bytes must stay. 0 if its framing lies.
+OCTRA_EXPORT int octra_ledger_add(void* handle, const u8* framed, u64 size, const u8* chain, u64 minimum_fee,
+                                  const u8* operator_address) {
+  return of(handle).take(framed, size, {chain, minimum_fee}, operator_address);
 }
 
-// The keys of the missing accounts, 33 bytes each.
-OCTRA_EXPORT void octra_ledger_missing(void* handle, u8* keys) {
+// How many accounts the batches need; with `keys`: also their keys, 33 bytes each.
+OCTRA_EXPORT u64 octra_ledger_needed(void* handle, u8* keys) {
   for (const Account* account : of(handle).missing()) {
+    if (!keys) break;
     *keys = 1;
     std::memcpy(keys + 1, account->address, 32);
     keys += 33;
   }
+  return of(handle).missing().size();
 }
 
-// The rows of these accounts as the state has them now: joined, with the end of each; none: empty.
-OCTRA_EXPORT void octra_ledger_put(void* handle, u64 count, const u8* keys, const u8* rows, const u32* ends) {
-  u32 start = 0;
-  for (u64 i = 0; i < count; i++) {
-    of(handle).put(keys + 33 * i + 1, rows + start, ends[i] - start);
-    start = ends[i];
-  }
+// The rows of these accounts as the state has them now: joined, with the size of each; none: empty.
+OCTRA_EXPORT void octra_ledger_load(void* handle, u64 count, const u8* keys, const u8* rows, const u32* sizes) {
+  for (u64 i = 0; i < count; rows += sizes[i++]) of(handle).put(keys + 33 * i + 1, rows, sizes[i]);
 }
 
-// Execute from item `from` on; answers the first one that must go the general way. `tips` and `receipts_size` are told.
-OCTRA_EXPORT u64 octra_ledger_run(void* handle, u64 from, u64 number, u64* tips, u64* receipts_size) {
+// Execute from item `from` on; answers the first one that must go the general way. Tells the bytes of the receipts.
+OCTRA_EXPORT u64 octra_ledger_execute(void* handle, u64 from, u64 number, u64* receipts_size) {
   const u64 at = of(handle).run(from, number);
-  *tips = of(handle).reports().tips;
   *receipts_size = of(handle).reports().receipts.size();
   return at;
 }
 
-// What the last run reports: ids, sender and receiver (64 bytes), and encoded receipts with the end of each.
-OCTRA_EXPORT void octra_ledger_reports(void* handle, u8* ids, u8* parties, u8* receipts, u32* ends) {
+// What was executed reports: ids, sender and receiver (64 bytes), and encoded receipts with the size of each.
+OCTRA_EXPORT void octra_ledger_report(void* handle, u8* ids, u8* parties, u8* receipts, u32* sizes) {
   const Reports& reports = of(handle).reports();
   copy(reports.ids, ids), copy(reports.parties, parties), copy(reports.receipts, receipts);
-  std::memcpy(ends, reports.ends.data(), 4 * reports.ends.size());
+  std::memcpy(sizes, reports.sizes.data(), 4 * reports.sizes.size());
 }
 
-// Settle what the runs changed; answers how many accounts, and tells the bytes of their rows.
+// Settle what was executed; answers how many accounts changed, and tells the bytes of their rows.
 OCTRA_EXPORT u64 octra_ledger_settle(void* handle, u64* rows_size) {
   const Changes& changes = of(handle).settle();
   *rows_size = changes.rows.size();
-  return changes.ends.size();
+  return changes.sizes.size();
 }
 
-// What was settled: keys of the state (33 bytes each) and joined rows with the end of each.
-OCTRA_EXPORT void octra_ledger_changes(void* handle, u8* keys, u8* rows, u32* ends) {
+// What was settled: keys of the state (33 bytes each, ascending), joined rows with the size of each; and the tips of
+// each batch.
+OCTRA_EXPORT void octra_ledger_settled(void* handle, u8* keys, u8* rows, u32* sizes, u64* tips) {
   const Changes& changes = of(handle).changes();
   copy(changes.keys, keys), copy(changes.rows, rows);
-  std::memcpy(ends, changes.ends.data(), 4 * changes.ends.size());
+  std::memcpy(sizes, changes.sizes.data(), 4 * changes.sizes.size());
+  of(handle).take_tips(tips);
 }

@@ -3,7 +3,6 @@
 #pragma once
 #include <vector>
 
-#include "blake2b.hpp"
 #include "msgpack.hpp"
 #include "sha256.hpp"
 
@@ -19,8 +18,6 @@ struct Item {
   std::size_t body_size;
   u64 nonce, expiry, fee, amount;
   u8 sender[32];
-
-  void id(u8 out[32]) const { Blake2b(TAG).add(body, body_size).finish(out); }
 };
 
 // What every transfer of a chain must satisfy.
@@ -82,20 +79,21 @@ inline bool read_transfer(const u8* data, std::size_t size, const Rules& rules, 
   return std::memcmp(item.sender, item.to, 32) != 0;
 }
 
-// The items of `framed` (octra/consensus/batch.py); false if the framing lies, which no caller should let happen.
+// Adds the items of `framed` (octra/consensus/batch.py); false if the framing lies, which no caller should let happen.
 inline bool read_items(const u8* framed, std::size_t size, const Rules& rules, std::vector<Item>& items) {
   auto word = [&](std::size_t at) {
     return u32(framed[at]) | u32(framed[at + 1]) << 8 | u32(framed[at + 2]) << 16 | u32(framed[at + 3]) << 24;
   };
-  items.clear();
   if (size < 4) return false;
   const std::size_t count = word(0), start = 4 + 4 * (count + 1);
   if (size < start) return false;
-  items.resize(count);
+  const std::size_t held = items.size();
+  items.resize(held + count);
   for (std::size_t i = 0; i < count; i++) {
     const std::size_t from = word(4 + 4 * i), to = word(8 + 4 * i);
     if (from > to || to > size - start) return false;
-    items[i].plain = read_transfer(framed + start + from, to - from, rules, items[i]);
+    Item& item = items[held + i];
+    item.plain = read_transfer(framed + start + from, to - from, rules, item);
   }
   return true;
 }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "blake2b.hpp"
+#include "blake2b_many.hpp"
 
 #define OCTRA_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -39,15 +39,22 @@ struct Node {
   bool changed;         // branch: its row on disk is another one, or none
   bool stored;          // branch: there is a row at its position, of itself or of the one that it replaced
   bool loaded;          // branch: its children are known
+  u16 pending;          // branch: 0 if its hash is known, else how far above one whose is
 };
 
-void hash_leaf(const u8* path, const u8* value_hash, u8* out) {
-  Blake2b("octra.st.leaf").add(path, HASH).add(value_hash, HASH).finish(out);
+// What the hash of a branch covers.
+constexpr std::size_t BRANCH_MESSAGE = 2 + 2 * HASH;
+
+void put_branch(int bit, const u8* left, const u8* right, u8* message) {
+  message[0] = static_cast<u8>(bit >> 8), message[1] = static_cast<u8>(bit);
+  std::memcpy(message + 2, left, HASH);
+  std::memcpy(message + 2 + HASH, right, HASH);
 }
 
 void hash_branch(int bit, const u8* left, const u8* right, u8* out) {
-  const u8 head[2] = {static_cast<u8>(bit >> 8), static_cast<u8>(bit)};
-  Blake2b("octra.st.node").add(head, 2).add(left, HASH).add(right, HASH).finish(out);
+  u8 message[BRANCH_MESSAGE];
+  put_branch(bit, left, right, message);
+  Blake2b("octra.st.node").add(message, sizeof message).finish(out);
 }
 
 // One write of a tree: where its leaf stands, and what it hashes to.
@@ -56,22 +63,40 @@ struct Write {
   bool present;
 };
 
-Write write_of(bool circle, const u8* key, std::size_t key_size, const u8* value, std::size_t value_size,
-               bool present) {
-  Write write;
-  write.present = present;
-  Blake2b(circle ? "octra.c.key" : "octra.st.key").add(key, key_size).finish(write.path);
-  if (!present) return write;
-  u8 value_hash[HASH];
-  if (circle) {
-    u8 size[4];
-    for (int i = 0; i < 4; i++) size[i] = static_cast<u8>(key_size >> (24 - 8 * i));
-    Blake2b("octra.c.val").add(size, 4).add(key, key_size).add(value, value_size).finish(value_hash);
-  } else {
-    Blake2b("octra.st.value").add(value, value_size).finish(value_hash);
+// Joined keys and values, with the size of each; where `present` is 0 the key goes.
+struct Rows {
+  int count;
+  const u8 *keys, *values, *present;
+  const u32 *key_sizes, *value_sizes;
+};
+
+std::vector<Write> writes_of(bool circle, Rows rows) {
+  std::vector<Write> writes(static_cast<std::size_t>(rows.count));
+  {
+    Blake2bMany paths(circle ? "octra.c.key" : "octra.st.key"), values("octra.st.value");
+    for (Write& write : writes) {
+      const std::size_t key_size = *rows.key_sizes++, value_size = *rows.value_sizes++;
+      write.present = *rows.present++;
+      paths.add(rows.keys, key_size, write.path);
+      if (circle) {
+        u8 size[4];
+        for (int i = 0; i < 4; i++) size[i] = static_cast<u8>(key_size >> (24 - 8 * i));
+        Blake2b hash("octra.c.val");
+        hash.add(size, 4).add(rows.keys, key_size).add(rows.values, value_size).finish(write.leaf_hash);
+      } else {
+        values.add(rows.values, value_size, write.leaf_hash);
+      }
+      rows.keys += key_size, rows.values += value_size;
+    }
   }
-  hash_leaf(write.path, value_hash, write.leaf_hash);
-  return write;
+  Blake2bMany leaves("octra.st.leaf");
+  for (Write& write : writes) {
+    u8* message = leaves.room();
+    std::memcpy(message, write.path, HASH);
+    std::memcpy(message + HASH, write.leaf_hash, HASH);
+    leaves.add(message, 2 * HASH, write.leaf_hash);
+  }
+  return writes;
 }
 
 enum class Action : u8 { remove, set, keep };
@@ -180,11 +205,13 @@ class Trees {
       changes.push_back({write.path, write.present ? Action::set : Action::remove, write.leaf_hash, nullptr});
     const Mark mark{added_.size(), dead_.size(), gone_.size()};
     failed_ = false;
+    for (auto& level : levels_) level.clear();
     Node* root = merge(current(), changes, 0, static_cast<int>(changes.size()));
     if (failed_) {
       undo(mark);
       return false;
     }
+    hash_branches();
     Tree& tree = at_->second;
     if (!tree.pending) tree.pending = true, pending_.push_back(at_);
     tree.fresh = root;
@@ -215,9 +242,9 @@ class Trees {
 
   // Everything that the disk has to learn, the commit that is being made included.
   void make_rows() {
-    keys_.clear(), key_ends_.clear(), rows_.clear();
+    keys_.clear(), key_sizes_.clear(), rows_.clear();
     gone_count_ = gone_.size();
-    for (const std::string& key : gone_) keys_ += key, key_ends_.push_back(static_cast<u32>(keys_.size()));
+    for (const std::string& key : gone_) add_key(key);
     roots_.clear();
     for (Named& tree : trees_) {
       if (!tree.second.changed && !tree.second.pending) continue;
@@ -232,7 +259,7 @@ class Trees {
   }
 
   const std::string& keys() const { return keys_; }
-  const std::vector<u32>& key_ends() const { return key_ends_; }
+  const std::vector<u32>& key_sizes() const { return key_sizes_; }
   std::size_t gone_count() const { return gone_count_; }
   const std::string& rows() const { return rows_; }
   const std::string& roots() const { return roots_; }
@@ -292,6 +319,7 @@ class Trees {
     std::memcpy(node->hash, row + 2 + HASH, HASH);
     node->left = node->right = nullptr;
     node->changed = node->loaded = false, node->stored = true;
+    node->pending = 0;
     return node;
   }
 
@@ -302,11 +330,12 @@ class Trees {
     out.append(reinterpret_cast<const char*>(node.hash), HASH);
   }
 
+  void add_key(const std::string& key) { keys_ += key, key_sizes_.push_back(static_cast<u32>(key.size())); }
+
   // Rows of the changed branches: below one that did not change, none did.
   void collect(const Node& node) {
     if (node.bit == LEAF || !node.changed) return;
-    keys_ += position(node);
-    key_ends_.push_back(static_cast<u32>(keys_.size()));
+    add_key(position(node));
     put_link(*node.left, rows_), put_link(*node.right, rows_);
     collect(*node.left), collect(*node.right);
   }
@@ -329,6 +358,7 @@ class Trees {
     std::memcpy(node->path, path, HASH);
     std::memcpy(node->hash, leaf_hash, HASH);
     node->changed = node->stored = false;
+    node->pending = 0;
     added_.push_back(node);
     return node;
   }
@@ -337,11 +367,26 @@ class Trees {
     Node* node = pool_.take();
     node->bit = static_cast<u16>(bit);
     std::memcpy(node->path, path, HASH);
-    hash_branch(bit, left->hash, right->hash, node->hash);
     node->left = left, node->right = right;
     node->changed = node->loaded = true, node->stored = stored;
+    node->pending = static_cast<u16>(1 + std::max(left->pending, right->pending));
+    if (levels_.size() < node->pending) levels_.resize(node->pending);
+    levels_[node->pending - 1].push_back(node);
     added_.push_back(node);
     return node;
+  }
+
+  // The hashes of the new branches, from below: those of one level do not need each other.
+  void hash_branches() {
+    for (auto& level : levels_) {
+      Blake2bMany hashes("octra.st.node");
+      for (Node* node : level) {
+        u8* message = hashes.room();
+        put_branch(node->bit, node->left->hash, node->right->hash, message);
+        hashes.add(message, BRANCH_MESSAGE, node->hash);
+        node->pending = 0;
+      }
+    }
   }
 
   // First of the sorted changes whose path has this bit set.
@@ -413,11 +458,17 @@ class Trees {
     return build(all, 0, static_cast<int>(all.size()));
   }
 
+  // Both are needed soon, one at least for its hash: most of the time here was waiting for memory.
+  static void prefetch(const Node* node) {
+    __builtin_prefetch(node->hash), __builtin_prefetch(&node->bit);
+  }
+
   Node* merge_branch(Node* branch, const std::vector<Change>& changes, int start, int end) {
     // The slice is sorted, so its ends bound how early any of its paths leaves the subtree.
     const int shared =
         std::min(common_bits(changes[start].path, branch->path), common_bits(changes[end - 1].path, branch->path));
     const int bit = std::min<int>(branch->bit, shared), cut = first_high(changes, start, end, bit);
+    prefetch(branch->left), prefetch(branch->right);
     if (bit == branch->bit) {
       Node* left = merge(branch->left, changes, start, cut);
       Node* right = merge(branch->right, changes, cut, end);
@@ -458,13 +509,14 @@ class Trees {
   Named* at_ = nullptr;
   std::vector<Named*> pending_;   // touched by the commit
   std::vector<Node*> added_, dead_;  // by the commit
+  std::vector<std::vector<Node*>> levels_;  // new branches of one update, by `pending` - 1
   std::vector<std::string> gone_;    // keys of rows that have to go, since the last flush
   std::size_t gone_published_ = 0, changed_ = 0;
   std::vector<Write> writes_;  // of the selected tree, sorted by path
   std::vector<Node*> missing_;
   bool failed_ = false;
   std::string keys_, rows_, roots_;  // of a flush
-  std::vector<u32> key_ends_;
+  std::vector<u32> key_sizes_;
   std::size_t gone_count_ = 0;
 };
 
@@ -487,17 +539,10 @@ OCTRA_EXPORT int octra_trees_put_root(void* handle, const u8* tree, const u8* ro
   return (!row || size == LINK_ROW) && of(handle).put_root(name_of(tree), row);
 }
 
-// Take the writes of the selected tree: joined keys and values with the end of each; `present`: 0 removes the key.
-OCTRA_EXPORT void octra_trees_take(void* handle, int circle, int count, const u8* keys, const u32* key_ends,
-                                   const u8* values, const u32* value_ends, const u8* present) {
-  std::vector<Write> writes;
-  writes.reserve(static_cast<std::size_t>(count));
-  u32 key = 0, value = 0;
-  for (int i = 0; i < count; i++) {
-    writes.push_back(write_of(circle, keys + key, key_ends[i] - key, values + value, value_ends[i] - value, present[i]));
-    key = key_ends[i], value = value_ends[i];
-  }
-  of(handle).take(std::move(writes));
+// Take the writes of the selected tree: joined keys and values with the size of each; `present`: 0 removes the key.
+OCTRA_EXPORT void octra_trees_hold(void* handle, int circle, int count, const u8* keys, const u32* key_sizes,
+                                   const u8* values, const u32* value_sizes, const u8* present) {
+  of(handle).take(writes_of(circle, {count, keys, values, present, key_sizes, value_sizes}));
 }
 
 // How many branches have to be fed before `octra_trees_update` succeeds, at most `limit` at a time.
@@ -505,13 +550,12 @@ OCTRA_EXPORT int octra_trees_missing(void* handle, int limit) {
   return static_cast<int>(of(handle).missing(static_cast<std::size_t>(limit)).size());
 }
 
-// The keys of the first `count` missing branches, joined, with the end of each; at most 65 bytes for one.
-OCTRA_EXPORT void octra_trees_missing_keys(void* handle, int count, u8* keys, u32* ends) {
-  u32 end = 0;
-  for (int i = 0; i < count; i++) {
+// The keys of the first `count` missing branches, joined, with the size of each; at most 65 bytes for one.
+OCTRA_EXPORT void octra_trees_wanted_keys(void* handle, int count, u8* keys, u32* sizes) {
+  for (int i = 0; i < count; keys += sizes[i++]) {
     const std::string key = of(handle).missing_key(static_cast<std::size_t>(i));
-    std::memcpy(keys + end, key.data(), key.size());
-    ends[i] = end += static_cast<u32>(key.size());
+    std::memcpy(keys, key.data(), key.size());
+    sizes[i] = static_cast<u32>(key.size());
   }
 }
 
@@ -555,16 +599,16 @@ OCTRA_EXPORT u64 octra_trees_changed(void* handle) { return of(handle).changed()
 OCTRA_EXPORT void octra_trees_make_rows(void* handle, u64* sizes) {
   Trees& trees = of(handle);
   trees.make_rows();
-  sizes[0] = trees.key_ends().size(), sizes[1] = trees.gone_count();
+  sizes[0] = trees.key_sizes().size(), sizes[1] = trees.gone_count();
   sizes[2] = trees.keys().size(), sizes[3] = trees.roots().size();
 }
 
-// The rows just made: joined keys with the end of each, the joined rows of those that are not deleted, and the roots:
+// The rows just made: joined keys with the size of each, the joined rows of those that are not deleted, and the roots:
 // name of the tree, 0 or 1, link.
-OCTRA_EXPORT void octra_trees_rows(void* handle, u8* keys, u32* key_ends, u8* rows, u8* roots) {
+OCTRA_EXPORT void octra_trees_take_rows(void* handle, u8* keys, u32* key_sizes, u8* rows, u8* roots) {
   const Trees& trees = of(handle);
   std::memcpy(keys, trees.keys().data(), trees.keys().size());
-  std::memcpy(key_ends, trees.key_ends().data(), 4 * trees.key_ends().size());
+  std::memcpy(key_sizes, trees.key_sizes().data(), 4 * trees.key_sizes().size());
   std::memcpy(rows, trees.rows().data(), trees.rows().size());
   std::memcpy(roots, trees.roots().data(), trees.roots().size());
 }

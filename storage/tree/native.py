@@ -8,12 +8,11 @@ from __future__ import annotations
 import ctypes
 import os
 from array import array
-from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
 
+from octra.columns import Column, cut
 from octra.consensus.statetree import EMPTY_TREE, PATH_BITS
 from octra.storage.errors import CorruptStore
 from octra.storage.kv import Batch, Family, ReadView
@@ -46,16 +45,16 @@ class NativeTrees:
     def apply(self, tree: bytes, writes: Writes) -> bytes:
         """The root hash of a tree after setting, or with None removing, these keys. Once for each tree of a commit."""
         self._select(tree)
-        keys, values = list(writes), list(writes.values())
-        held = [b"" if value is None else value for value in values]
-        self._library.octra_trees_take(
+        values = list(writes.values())
+        keys, held = Column.of(list(writes)), Column.of([b"" if value is None else value for value in values])
+        self._library.octra_trees_hold(
             self._address,
             rules_of(tree) is CIRCLE_RULES,
-            len(keys),
-            b"".join(keys),
-            _ends(keys),
-            b"".join(held),
-            _ends(held),
+            len(values),
+            bytes(keys.joined),
+            keys.sizes.buffer_info()[0],
+            bytes(held.joined),
+            held.sizes.buffer_info()[0],
             bytes([value is not None for value in values]),
         )
         if not self._library.octra_trees_update(self._address):
@@ -91,16 +90,15 @@ class NativeTrees:
         sizes = array("Q", bytes(32))
         self._library.octra_trees_make_rows(self._address, sizes.buffer_info()[0])
         count, gone, keys_size, roots_size = sizes
-        keys, ends = ctypes.create_string_buffer(max(1, keys_size)), array("I", bytes(4 * count))
+        keys, key_sizes = ctypes.create_string_buffer(max(1, keys_size)), array("I", bytes(4 * count))
         rows = ctypes.create_string_buffer(max(1, (count - gone) * _ROW))
         roots = ctypes.create_string_buffer(max(1, roots_size))
-        self._library.octra_trees_rows(self._address, keys, ends.buffer_info()[0], rows, roots)
-        raw = keys.raw
-        names = [raw[start:end] for start, end in pairwise([0, *ends])]
+        self._library.octra_trees_take_rows(self._address, keys, key_sizes.buffer_info()[0], rows, roots)
+        names = Column(keys.raw[:keys_size], key_sizes).parts()
         for name in names[:gone]:
             batch.delete(Family.NODE, name)
-        batch.put_many(Family.NODE, names[gone:], _pieces(rows.raw[: (count - gone) * _ROW], _ROW))
-        for row in _pieces(roots.raw[:roots_size], _ROOT_ROW):
+        batch.put_many(Family.NODE, names[gone:], cut(rows.raw[: (count - gone) * _ROW], _ROW))
+        for row in cut(roots.raw[:roots_size], _ROOT_ROW):
             if row[_HASH]:
                 batch.put(Family.ROOT, row[:_HASH], row[_HASH + 1 :])
             else:
@@ -123,10 +121,9 @@ class NativeTrees:
 
     def _feed(self, count: int) -> None:
         """Bring the first `count` missing branches into memory."""
-        joined, ends = ctypes.create_string_buffer(count * _POSITION_MAX), array("I", bytes(4 * count))
-        self._library.octra_trees_missing_keys(self._address, count, joined, ends.buffer_info()[0])
-        raw = joined.raw
-        rows = self._view.get_many(Family.NODE, [raw[start:end] for start, end in pairwise([0, *ends])])
+        joined, sizes = ctypes.create_string_buffer(count * _POSITION_MAX), array("I", bytes(4 * count))
+        self._library.octra_trees_wanted_keys(self._address, count, joined, sizes.buffer_info()[0])
+        rows = self._view.get_many(Family.NODE, Column(joined.raw[: sum(sizes)], sizes).parts())
         found = [row for row in rows if row is not None]
         if len(found) < count:
             raise CorruptStore("a tree node is missing")
@@ -139,15 +136,6 @@ class NativeTrees:
 def open_trees(view: ReadView) -> Trees:
     """The trees that a view shows: compiled where that is possible."""
     return NativeTrees(view) if available() else MergeTrees(view)
-
-
-def _ends(parts: Sequence[bytes]) -> bytes:
-    """Where each of the joined parts ends, as the library reads it: u32 of this machine."""
-    return array("I", accumulate(map(len, parts))).tobytes()
-
-
-def _pieces(joined: bytes, size: int) -> list[bytes]:
-    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
 def available() -> bool:
@@ -172,9 +160,9 @@ def _library() -> ctypes.CDLL:
     library.octra_trees_free.argtypes = library.octra_trees_begin.argtypes = [pointer]
     library.octra_trees_select.argtypes = [pointer, data]
     library.octra_trees_put_root.argtypes = [pointer, data, data, number]
-    library.octra_trees_take.argtypes = [pointer, number, number, data, data, data, data, data]
+    library.octra_trees_hold.argtypes = [pointer, number, number, data, pointer, data, pointer, data]
     library.octra_trees_missing.argtypes = [pointer, number]
-    library.octra_trees_missing_keys.argtypes = [pointer, number, data, pointer]
+    library.octra_trees_wanted_keys.argtypes = [pointer, number, data, pointer]
     library.octra_trees_feed.argtypes = [pointer, number, data]
     library.octra_trees_update.argtypes = [pointer]
     library.octra_trees_root.argtypes = [pointer, data]
@@ -182,8 +170,8 @@ def _library() -> ctypes.CDLL:
     library.octra_trees_changed.argtypes = [pointer]
     library.octra_trees_changed.restype = ctypes.c_uint64
     library.octra_trees_make_rows.argtypes = [pointer, pointer]
-    library.octra_trees_rows.argtypes = [pointer, data, pointer, data, data]
+    library.octra_trees_take_rows.argtypes = [pointer, data, pointer, data, data]
     library.octra_trees_publish.argtypes = [pointer, number]
-    for name in ("free", "begin", "take", "missing_keys", "make_rows", "rows", "publish"):
+    for name in ("free", "begin", "hold", "wanted_keys", "make_rows", "take_rows", "publish"):
         getattr(library, f"octra_trees_{name}").restype = None
     return library

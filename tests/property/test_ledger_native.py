@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octra.codec import encode
+from octra.columns import Column
 from octra.consensus.batch import Items, frame
 from octra.consensus.ledger import fees, native, ops
 from octra.consensus.ledger import transactions as tx
@@ -114,7 +115,7 @@ def check_signer(key: bytes) -> bool:
 @given(st.lists(st.binary(max_size=300), max_size=40))
 @settings(deadline=None)
 def test_the_merkle_root_is_that_of_the_reference(leaves: list[bytes]) -> None:
-    assert native.merkle_root(leaves) == merkle_root(leaves)
+    assert native.merkle_root(Column.of(leaves)) == merkle_root(leaves)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=9))

@@ -158,7 +158,11 @@ class ProofChain:
             data = make_batch(bytes(32), 0, height, items)
             self.blocks.put_batch(batch, 0, batch_id(data), data)
             self.blocks.put_commit(batch, height, CommitRow(encode(header), (), ((batch_id(data), count),)))
-            executed = [Executed(one.tx, one.index, TxStatus.OK, encode(one)) for one in outcome.receipts]
+            receipts = outcome.receipts
+            statuses = [TxStatus.OK] * len(receipts)
+            executed = Executed(
+                receipts.ids, range(len(receipts)), statuses, receipts.encoded, b"", [0] * len(receipts)
+            )
             self.blocks.put_transactions(batch, height, executed)
             if settlements:
                 batch.put(Family.SETTLEMENT, u64(height), encode(settlements))

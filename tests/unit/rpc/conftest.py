@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -238,13 +239,19 @@ class TinyNode:
         )
         self.parent = header.block_id
         self.blocks.put_commit(batch, height, CommitRow(encode(header), (), batches))
-        executed = []
-        for item, receipt in zip(items, receipts, strict=True):
+        concerned = []
+        for item in items:
             unchecked = decode_item(item)
             sender = address_of(unchecked.content.sender)  # type: ignore[union-attr]
-            accounts = {sender, getattr(unchecked.content.op, "to", sender)}
-            status = STATUS[receipt.status]
-            executed.append(Executed(receipt.tx, receipt.index, status, encode(receipt), tuple(sorted(accounts))))
+            concerned.append(sorted({sender, getattr(unchecked.content.op, "to", sender)}))
+        executed = Executed(
+            ids=[receipt.tx for receipt in receipts],
+            indices=[receipt.index for receipt in receipts],
+            statuses=[STATUS[receipt.status] for receipt in receipts],
+            receipts=[encode(receipt) for receipt in receipts],
+            accounts=b"".join(chain.from_iterable(concerned)),
+            counts=[len(accounts) for accounts in concerned],
+        )
         self.blocks.put_transactions(batch, height, executed)
 
     def settle(self, tx_id: bytes, status: str = "ok") -> None:

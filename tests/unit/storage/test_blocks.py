@@ -99,18 +99,16 @@ def test_a_transaction_is_found_by_id_by_account_and_in_its_batch(store: KeyValu
     batches = ((identifier(1), 2), (identifier(2), 0), (identifier(3), 3))
     for height in range(5):
         blocks.put_commit(batch, height, CommitRow(b"header %d" % height, (identifier(9),), batches))
-        executed = [
-            Executed(
-                identifier(height * 10 + index),
-                index,
-                TxStatus.PENDING if index == 3 else TxStatus.OK,
-                b"receipt %d" % index,
-                (alice, bob) if index == 0 else (bob,),
-            )
-            for index in range(5)
-        ]
+        executed = Executed(
+            ids=[identifier(height * 10 + index) for index in range(5)],
+            indices=range(5),
+            statuses=[TxStatus.PENDING if index == 3 else TxStatus.OK for index in range(5)],
+            receipts=[b"receipt %d" % index for index in range(5)],
+            accounts=alice + 5 * bob,
+            counts=(2, 1, 1, 1, 1),
+        )
         blocks.put_transactions(batch, height, executed)
-    blocks.put_transactions(batch, 5, [])
+    blocks.put_transactions(batch, 5, Executed((), (), (), ()))
     blocks.put_place(batch, identifier(33), TxPlace(3, 3, TxStatus.FAILED))
     store.write(batch, durable=True)
 

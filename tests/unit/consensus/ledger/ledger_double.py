@@ -69,6 +69,9 @@ class MemoryView:
     def get(self, key: bytes) -> bytes | None:
         return self.rows.get(key)
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.rows.get(key) for key in keys]
+
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
         start = bisect_left(self._sorted, prefix)
         for key in self._sorted[start : start + limit]:
