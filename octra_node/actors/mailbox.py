@@ -40,7 +40,8 @@ class Mailbox(Generic[M]):
         self._data: deque[tuple[M, int, Callable[[], None] | None]] = deque()  # message, size, `taken`
         self._count_max, self._size_max, self._full = count_max, size_max, full
         self._size = 0
-        self._reader: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the reader's
+        self._reader: asyncio.Future[None] | None = None  # waits, and has not been woken
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self.shed_total = 0
@@ -59,8 +60,9 @@ class Mailbox(Generic[M]):
         """Queue `message` if there is room. `taken` is called once, when the reader gets it or it is dropped."""
         if self._closed:
             return Told.GONE
-        if not self._has_room(size):
-            if self._full is WhenFull.REFUSE or not self._data:
+        # An empty mailbox takes any message: a bound smaller than one message must not block for ever.
+        if self._data and not self._has_room(size):
+            if self._full is WhenFull.REFUSE:
                 return Told.FULL
             while self._data and not self._has_room(size):
                 self._pop()
@@ -80,7 +82,8 @@ class Mailbox(Generic[M]):
         if self._closed:
             return Told.GONE
         self._control.append(message)
-        self._wake()
+        if self._reader is not None:
+            self._wake()
         return Told.ACCEPTED
 
     async def put(self, message: M, size: int = 0) -> Told:
@@ -99,7 +102,9 @@ class Mailbox(Generic[M]):
     async def take(self, count: int) -> list[M]:
         """All that waits, at most `count`, at least one; control first."""
         while not self._control and not self._data:
-            self._reader = asyncio.get_running_loop().create_future()
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._reader = self._loop.create_future()
             try:
                 await self._reader
             finally:
@@ -109,7 +114,8 @@ class Mailbox(Generic[M]):
             batch.append(self._control.popleft())
         while self._data and len(batch) < count:
             batch.append(self._pop())
-        self._wake_waiting()
+        if self._waiting:
+            self._wake_waiting()
         return batch
 
     def close(self) -> list[M]:
@@ -124,8 +130,7 @@ class Mailbox(Generic[M]):
         return rest
 
     def _has_room(self, size: int) -> bool:
-        # An empty mailbox takes any message: a bound smaller than one message must not block for ever.
-        return not self._data or (len(self._data) < self._count_max and self._size + size <= self._size_max)
+        return len(self._data) < self._count_max and self._size + size <= self._size_max
 
     def _push(self, message: M, size: int, taken: Callable[[], None] | None) -> None:
         self._data.append((message, size, taken))
@@ -141,8 +146,9 @@ class Mailbox(Generic[M]):
         return message
 
     def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
     def _wake_waiting(self) -> None:
         # As many as there is room for; each tries again and waits anew if its message is too large.
