@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from octra.errors import InvalidInput
 from octra.node.p2p.frame import LENGTH_SIZE, LIMITS, Splitter
-from octra.node.p2p.transport import FRAME_OVERHEAD, Lane
+from octra.node.p2p.transport import FRAME_OVERHEAD, Lane, cost
 
 PACKED_OVERHEAD = FRAME_OVERHEAD - LENGTH_SIZE  # what a frame costs beside its bytes, its length in front included
 
@@ -93,11 +93,17 @@ class Incoming:
         self.unconsumed = 0
         self.bytes_total = self.frames_total = 0
 
-    def debit(self, size: int) -> None:
+    def feed(self, data: bytes) -> list[bytes]:
+        self.bytes_total += len(data)
+        return self.splitter.feed(data)
+
+    def debit(self, frames: Sequence[bytes]) -> None:
+        size = cost(frames)
         if size > self.allowance:
             raise ProtocolViolation("more sent than the window allows")
         self.allowance -= size
         self.unconsumed += size
+        self.frames_total += len(frames)
 
     def resize(self, window: int) -> None:
         self.window = window

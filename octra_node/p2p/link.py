@@ -36,7 +36,6 @@ from octra.node.p2p.transport import (
     LinkStats,
     Sent,
     WindowClass,
-    cost,
 )
 from octra.primitives import NodeId
 
@@ -235,27 +234,34 @@ class Link:
         return LinkStats(self.peer, self.number, self.rtt_ms, lanes)
 
     def _receive(self, lane: Lane, data: bytes) -> None:
-        if self.state not in LIVE and lane is not Lane.REQUEST:
+        if lane is not Lane.REQUEST and self.state not in LIVE:
             self._keep_early(lane, data)
             return
         incoming = self._in[lane]
-        incoming.bytes_total += len(data)
-        frames: list[bytes] = []
-        for frame in incoming.splitter.feed(data):
-            if frame[0] == Form.CONTROL:
-                if lane is not Lane.REQUEST:
+        frames = incoming.feed(data)
+        if lane is Lane.REQUEST:
+            frames = self._without_control(frames)
+        else:
+            for frame in frames:
+                if frame[0] == Form.CONTROL:
                     raise ProtocolViolation("control message outside the request lane")
+        if frames:
+            incoming.debit(frames)
+            self._owner.link_received(self, lane, tuple(frames))
+
+    def _without_control(self, frames: list[bytes]) -> list[bytes]:
+        """Do what control messages say, in their order among the others; none are left if that ended the link."""
+        rest: list[bytes] = []
+        for frame in frames:
+            if frame[0] == Form.CONTROL:
                 self._control(frame, parse_control(frame))
                 if self.state is LinkState.DOWN:
-                    return
+                    return []
             elif self.state in LIVE:
-                frames.append(frame)
+                rest.append(frame)
             else:
                 raise ProtocolViolation("frame before the handshake was over")
-        if frames:
-            incoming.debit(cost(frames))
-            incoming.frames_total += len(frames)
-            self._owner.link_received(self, lane, tuple(frames))
+        return rest
 
     def _keep_early(self, lane: Lane, data: bytes) -> None:
         """The acceptor may use its lanes before its proof reaches us on another one; the dialler never may."""

@@ -42,7 +42,7 @@ def body_size_max(lane: Lane) -> int:
     return LIMITS[lane].frame_max - HEADER_SIZE
 
 
-class Incoming(Struct, frozen=True, eq=False):  # a struct is made three times as fast as a dataclass
+class Incoming(Struct, frozen=True, eq=False, gc=False):  # made three times as fast as a dataclass
     """A message from another node. `call` 0 is a tell; else the receiver answers with `reply` or `refuse`."""
 
     peer: NodeId

@@ -111,7 +111,7 @@ class SocketConnection(asyncio.Protocol):
         if self._transport is None or self._closing:
             return
         self._turns.put(lane, data)
-        if not self._flush_due and not self._paused:
+        if not (self._flush_due or self._paused):
             self._flush_due = True
             self._connections.flush_soon(self)
 

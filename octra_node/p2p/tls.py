@@ -25,7 +25,7 @@ from octra.node.p2p.transport import DialFailure, DownReason
 from octra.primitives import NodeId
 
 ACCEPT_S = 5.0  # for the TLS handshake of who dials us
-READ_SIZE = 16 * 1_024  # a record: OpenSSL gives no more at once
+READ_SIZE = 16 * 1_024  # a record: OpenSSL gives no more at once, and then keeps nothing back
 UPGRADE_MAX = 64 * 1_024  # bytes that wait during the handshake
 
 
@@ -86,7 +86,7 @@ class TlsConnection(SocketConnection):
 
     def _receive(self) -> None:
         try:
-            while self._transport is not None and (self._incoming.pending or self._session.pending()):
+            while self._incoming.pending and self._transport is not None:
                 data = self._session.read(READ_SIZE)
                 if not data:
                     self.abort()  # the peer has closed its side
@@ -104,7 +104,7 @@ class TlsConnection(SocketConnection):
         self._flush_due = False
         while self._transport is not None and self._turns.size and not self._paused:
             self._session.write(self._turns.take())
-            self._send_records()
+            self._transport.write(self._outgoing.read())
         if self._closing and not self._turns.size and self._transport is not None:
             with suppress(ssl.SSLError):  # it would wait for the peer's goodbye
                 self._session.unwrap()
