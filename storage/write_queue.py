@@ -15,6 +15,7 @@ from octra.storage.kv import Batch, KeyValue
 
 GROUP_BYTES_MAX = 8 << 20  # one WriteBatch; past that the latency of the first writer suffers
 QUEUE_BYTES_MAX = 128 << 20  # waiting batches; past that `submit` blocks: backpressure
+LATER_BYTES_MAX = 1 << 20  # waiting batches without a hurry; past that they are written
 
 
 class _Waiting(NamedTuple):
@@ -30,6 +31,7 @@ class WriteQueue:
         self._store = store
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
+        self._due = False
         self._changed = threading.Condition()
         self._closing = False
         self._failure: BaseException | None = None
@@ -41,17 +43,12 @@ class WriteQueue:
         """Queue a batch; batches are applied in the order of submission. The caller must not change it any more."""
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()  # a queued batch cannot be called back
-        with self._changed:
-            while self._bytes > QUEUE_BYTES_MAX and not self._stopped():
-                self._changed.wait()
-            if self._failure is not None:
-                raise self._failure
-            if self._closing:
-                raise Closed("write queue")
-            self._waiting.append(_Waiting(batch, durable, done))
-            self._bytes += batch.size
-            self._changed.notify_all()
+        self._put(_Waiting(batch, durable, done), hurry=True)
         return done
+
+    def later(self, batch: Batch) -> None:
+        """Queue a batch that nobody waits for: it is written with the next one, or once much waits."""
+        self._put(_Waiting(batch, False, Future()), hurry=False)
 
     def write(self, batch: Batch, *, durable: bool = True) -> None:
         """Submit and wait; raises what the store raised."""
@@ -63,6 +60,20 @@ class WriteQueue:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+
+    def _put(self, item: _Waiting, *, hurry: bool) -> None:
+        with self._changed:
+            while self._bytes > QUEUE_BYTES_MAX and not self._stopped():
+                self._changed.wait()
+            if self._failure is not None:
+                raise self._failure
+            if self._closing:
+                raise Closed("write queue")
+            self._waiting.append(item)
+            self._bytes += item.batch.size
+            if hurry or self._bytes > LATER_BYTES_MAX:
+                self._due = True
+                self._changed.notify_all()
 
     def _stopped(self) -> bool:
         return self._closing or self._failure is not None
@@ -87,7 +98,7 @@ class WriteQueue:
     def _take(self) -> list[_Waiting]:
         """Everything that waits, up to the group limit; nothing when the queue closes."""
         with self._changed:
-            while not self._waiting and not self._closing:
+            while not self._due and not self._closing:
                 self._changed.wait()
             group: list[_Waiting] = []
             size = 0
@@ -96,6 +107,7 @@ class WriteQueue:
                 size += item.batch.size
                 group.append(item)
             self._bytes -= size
+            self._due = bool(self._waiting)
             self._changed.notify_all()
             return group
 

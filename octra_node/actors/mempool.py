@@ -334,7 +334,7 @@ class MempoolActor:
             return  # of an epoch that is over, or not here yet: then it is fetched once a vertex refers to it
         batch = admit_batch(data, self._seating.committee)
         if not self._stores.blocks.has_batch(id):
-            self._stores.writes.submit(self._rows(id, data), durable=False)  # before the vertex that vouches for it
+            self._stores.writes.later(self._rows(id, data))  # with the vertex that vouches for it, if not before
         self._told_stored(id, batch.author, len(items_of(batch)), len(data))
 
     def _rows(self, id: bytes, data: bytes) -> Batch:

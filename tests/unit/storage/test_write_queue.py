@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from octra.storage.kv import Batch, Family, KeyValue, u32
 from octra.storage.memory import FaultyKeyValue, MemoryKeyValue, PowerCut
 from octra.storage.space import STOP_BYTES, Space, check, classify, default_reserve
 from octra.storage.state import StateStore
-from octra.storage.write_queue import WriteQueue
+from octra.storage.write_queue import LATER_BYTES_MAX, WriteQueue
 
 
 def one_row(number: int) -> Batch:
@@ -40,6 +41,45 @@ def test_writers_that_wait_share_one_sync() -> None:
         future.result(timeout=10)
     queue.close()
     assert queue.groups <= 3  # the first batch alone, or with those that were faster than the thread; then the rest
+
+
+def test_what_may_be_written_later_goes_with_the_next_batch_and_before_it() -> None:
+    store = MemoryKeyValue()
+    queue = WriteQueue(store)
+    for value in (b"first", b"second"):
+        batch = Batch()
+        batch.put(Family.META, b"key", value)
+        queue.later(batch)
+    assert queue.groups == 0
+    queue.write(one_row(0))
+    assert (queue.groups, store.get(Family.META, b"key")) == (1, b"second")
+    queue.close()
+
+
+def test_much_that_may_be_written_later_is_written_and_so_is_all_at_the_end() -> None:
+    store = MemoryKeyValue()
+    queue = WriteQueue(store)
+    large = Batch()
+    large.put(Family.META, b"large", bytes(LATER_BYTES_MAX + 1))
+    queue.later(large)
+    while store.get(Family.META, b"large") is None:
+        time.sleep(0.001)
+    queue.later(one_row(7))
+    queue.close()
+    assert store.get(Family.TX, u32(7)) == b"7"
+
+
+def test_a_failure_of_what_was_written_later_reaches_the_next_writer() -> None:
+    def full() -> None:
+        raise DiskFull
+
+    queue = WriteQueue(FaultyKeyValue(MemoryKeyValue(), on_sync=full))
+    queue.later(one_row(0))
+    with pytest.raises(DiskFull):
+        queue.write(one_row(1))
+    with pytest.raises(DiskFull):
+        queue.later(one_row(2))
+    queue.close()
 
 
 def test_later_batches_win_within_a_group() -> None:
