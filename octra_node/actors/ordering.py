@@ -190,10 +190,11 @@ class OrderingActor:
         gathered, signers = self._gathering.take(), self._seating.committee
         admitted = []
         for item, is_signed in zip(gathered, signed([item.vertex for item in gathered], signers), strict=True):
-            with self._context.guard(item.message):
-                if not is_signed:
-                    raise BadSignature(item.vertex.author)
+            if is_signed:
                 admitted.append(item)
+            else:
+                with self._context.guard(item.message):
+                    raise BadSignature(item.vertex.author)
         return admitted
 
     def _range(self, epoch: int, from_round: int, to_round: int) -> RangeAnswer:
@@ -443,12 +444,13 @@ class OrderingActor:
 
     def _look_again(self) -> None:
         """Have a tick come when the core wants one, and after a while in any case."""
-        self._tick_by(self._context.clock.monotonic_ms() + TICKS_MS)
+        at_ms = self._context.clock.monotonic_ms() + TICKS_MS
         wanted_ms = core.wake_ms(self._state)
         if wanted_ms is not None and self._state.now_ms is not None:
             after_ms = wanted_ms - self._state.now_ms
             retry_ms = max(RETRY_MS, RETRY_SEAT_MS * self._state.committee.size)
-            self._tick_by(self._ticked_ms + (max(after_ms, TICK_MS) if after_ms > 0 else retry_ms))
+            at_ms = min(at_ms, self._ticked_ms + (max(after_ms, TICK_MS) if after_ms > 0 else retry_ms))
+        self._tick_by(at_ms)
 
     def _tick_by(self, at_ms: int) -> None:
         if self._tick_ms is None or at_ms < self._tick_ms:

@@ -81,11 +81,11 @@ class Libp2pConnection(SocketConnection):
             yamux.open()
         self._early += yamux.feed(rest)
         while yamux.stream is None and not yamux.ended:
-            self._send_frames()
+            self._send_frames(yamux)
             self._early += yamux.feed(await self._plaintext())
         if yamux.ended or self._transport is None:
             raise ConnectionEnded("the peer ended the stream")
-        self._send_frames()
+        self._send_frames(yamux)
 
     def data_received(self, data: bytes) -> None:
         self._arrived = self._arrived + data if self._arrived else data
@@ -136,7 +136,7 @@ class Libp2pConnection(SocketConnection):
         try:
             while self._early:
                 self._deliver(self._early.pop(0))
-            while self._transport is not None and (end := message_end(arrived, start)):
+            while start < len(arrived) and self._transport is not None and (end := message_end(arrived, start)):
                 for piece in yamux.feed(cipher.decrypt(arrived[start + LENGTH.size : end])):
                     self._deliver(piece)
                 start = end
@@ -158,14 +158,14 @@ class Libp2pConnection(SocketConnection):
             turn = self._unsent or self._turns.take()
             yamux.send(turn[:room])
             self._unsent = turn[room:]
-            self._send_frames()
-        self._send_frames()
+            self._send_frames(yamux)
+        if yamux.speaks:
+            self._send_frames(yamux)
         if self._closing and not self._unsent and not self._turns.size:
             self._transport.close()  # asyncio still writes what it has
 
-    def _send_frames(self) -> None:
-        if self._yamux is not None and self._yamux.speaks:
-            self._write_plaintext(b"".join(self._yamux.take()))
+    def _send_frames(self, yamux: Yamux) -> None:
+        self._write_plaintext(b"".join(yamux.take()))
 
     def _write_plaintext(self, data: bytes) -> None:
         if self._transport is None or not data:
@@ -173,11 +173,9 @@ class Libp2pConnection(SocketConnection):
         if self._send_cipher is None:
             self._transport.write(data)
             return
-        parts: list[bytes] = []
-        for start in range(0, len(data), PLAINTEXT_MAX):
-            message = self._send_cipher.encrypt(data[start : start + PLAINTEXT_MAX])
-            parts += (LENGTH.pack(len(message)), message)
-        self._transport.write(b"".join(parts))
+        parts = [data[start : start + PLAINTEXT_MAX] for start in range(0, len(data), PLAINTEXT_MAX)]
+        messages = map(self._send_cipher.encrypt, parts)
+        self._transport.write(b"".join([LENGTH.pack(len(message)) + message for message in messages]))
 
     def _write_message(self, message: bytes) -> None:
         if self._transport is not None:

@@ -26,6 +26,7 @@ from octra.primitives import NodeId
 
 NAME = b"Noise_XX_25519_ChaChaPoly_SHA256"
 LENGTH = struct.Struct(">H")  # in front of each message on a stream
+NONCE = struct.Struct("<4xQ")
 MESSAGE_MAX = 65_535
 TAG_SIZE = 16
 PLAINTEXT_MAX = MESSAGE_MAX - TAG_SIZE
@@ -45,10 +46,10 @@ class NoiseRefused(InvalidInput):
 
 def message_end(stream: bytes, start: int) -> int:
     """Where the message ends whose length stands at `start`; 0 if it has not arrived whole."""
-    if len(stream) < start + LENGTH.size:
+    body = start + LENGTH.size
+    if len(stream) < body:
         return 0
-    size: int = LENGTH.unpack_from(stream, start)[0]
-    end = start + LENGTH.size + size
+    end: int = body + LENGTH.unpack_from(stream, start)[0]
     return end if end <= len(stream) else 0
 
 
@@ -83,9 +84,9 @@ class Cipher:
         raise NoiseRefused("a message that its sender did not write")
 
     def _nonce(self) -> bytes:
-        count = self._count
+        nonce = NONCE.pack(self._count)
         self._count += 1
-        return (count << 32).to_bytes(12, "little")
+        return nonce
 
 
 class NoiseHandshake:
