@@ -27,6 +27,7 @@ from octra.consensus.ledger.transactions import build, first_invalid, sign
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H
 from octra.node.applying import CertainDelta
+from octra.node.event_loop import collect_seldom
 from octra.node.executing import BlockExecutor
 from octra.node.parts import Stores
 from octra.primitives import UNITS_PER_OCT, address_of
@@ -46,6 +47,7 @@ class Options:
 
     accounts: int
     transactions: int
+    batches: int
     blocks: int
     split: bool
     profile: bool
@@ -56,9 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=10_000)
     parser.add_argument("--transactions", type=int, default=300, help="in each block")
+    parser.add_argument("--batches", type=int, default=1, help="in each block, which share its transactions")
     parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--split", action="store_true", help="make deltas, and have a second node apply them")
     parser.add_argument("--profile", action="store_true", help="show where execution spends its time")
+    collect_seldom()  # as a node does
     with tempfile.TemporaryDirectory() as folder:
         _measure(Options(**vars(parser.parse_args())), Path(folder))
 
@@ -91,18 +95,19 @@ def _measure(options: Options, folder: Path) -> None:
     blocks = [_block(options, params, keys, randomness, height) for height in range(1, options.blocks + 1)]
     rules = params.static_rules(None)
     checking, executing, applying = time.process_time(), 0.0, 0.0
-    for data in blocks:
-        assert first_invalid([items_of(admit_batch(data, seating.committee))], rules) == [None]
+    for batches in blocks:
+        items = [items_of(admit_batch(data, seating.committee)) for data in batches]
+        assert first_invalid(items, rules) == [None] * len(items)
     checking = time.process_time() - checking
     profile = cProfile.Profile()
     started = time.perf_counter()
-    for height, data in enumerate(blocks, 1):
-        matured = MaturedBatch(batch_id(data), 0, options.transactions, len(data))
-        draft = CommitDraft(height, bytes(32), 0, height, 10 * height, bytes(32), bytes(32), (), (matured,), ())
+    for height, batches in enumerate(blocks, 1):
+        matured = tuple(MaturedBatch(batch_id(data), 0, options.transactions, len(data)) for data in batches)
+        draft = CommitDraft(height, bytes(32), 0, height, 10 * height, bytes(32), bytes(32), (), matured, ())
         before = time.process_time()
         if options.profile:
             profile.enable()
-        stored = executor.execute(draft, [data], None)
+        stored = executor.execute(draft, batches, None)
         profile.disable()
         executing += time.process_time() - before
         assert len(stored.outcome.receipts) == options.transactions, stored.outcome.skipped[:3]
@@ -110,7 +115,7 @@ def _measure(options: Options, folder: Path) -> None:
         for applier in appliers:
             name = delta_id(stored.delta)
             delta = admit_delta(stored.delta, name, height)
-            assert applier.apply(draft, [data], CertainDelta(name, stored.delta, delta), None).header == stored.header
+            assert applier.apply(draft, batches, CertainDelta(name, stored.delta, delta), None).header == stored.header
         applying += time.process_time() - before
     wall = time.perf_counter() - started
     total = options.transactions * options.blocks
@@ -137,8 +142,8 @@ def _open(folder: Path, params: LedgerParams, accounts: Mapping[bytes, int]) -> 
 
 def _block(
     options: Options, params: LedgerParams, keys: list[SigningKey], randomness: random.Random, height: int
-) -> bytes:
-    """A batch of signed transfers between random accounts, each sender once."""
+) -> list[bytes]:
+    """Batches of signed transfers between random accounts, each sender once."""
     items = []
     for number in randomness.sample(range(len(keys)), options.transactions):
         key, receiver = keys[number], keys[(number + randomness.randrange(1, len(keys))) % len(keys)]
@@ -146,7 +151,10 @@ def _block(
         fee = fees.minimum_fee(op, params.prices)
         body = build(chain=CHAIN, sender=key.public, nonce=height, expiry_epoch=100, fee=fee, op=op)
         items.append(sign(body, key))
-    return make_batch(_Lone.anchor, 0, height, items)
+    shares = [items[number :: options.batches] for number in range(options.batches)]
+    return [
+        make_batch(_Lone.anchor, 0, height * options.batches + number, share) for number, share in enumerate(shares)
+    ]
 
 
 class _Lone:

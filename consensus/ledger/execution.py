@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -221,7 +220,7 @@ class Execution:
         if lowest < 0:  # the turnstile: encrypted money never becomes more public money than there was
             raise SupplyViolated(lowest)
         self.state.store(keys.SUPPLY, supply)
-        writes = self.state.sorted_writes()
+        changes = self.state.changes()
         start = load(self.before, keys.SUPPLY, Supply)
         assert start is not None
         for prefix, held, moved in (
@@ -229,12 +228,11 @@ class Execution:
             (keys.job(b""), _in_escrow, supply.escrow - start.escrow),
             (keys.VALIDATOR, _in_bonds, supply.bonded - start.bonded),
         ):
-            first, end = bisect_left(writes, (prefix,)), bisect_left(writes, (bytes([prefix[0] + 1]),))
-            before = self.state.before_many([key for key, _ in writes[first:end]])
-            added = held([value for _, value in writes[first:end]]) - held(before)
+            changed = changes.of(prefix)
+            added = held(changed.after) - held(changed.before)
             if added != moved:
                 raise SupplyViolated(added - moved)
-        return writes
+        return tuple(zip(changes.keys, changes.after, strict=True))
 
 
 def _in_accounts(rows: Iterable[bytes | None]) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from itertools import compress
+from operator import eq, ne
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +29,19 @@ def load(view: StateView, key: bytes, kind: type[T]) -> T | None:
     """The value at `key` of a view, or None."""
     data = view.get(key)
     return None if data is None else read(data, kind)
+
+
+class Changes(NamedTuple):
+    """What a commit changes, as columns by ascending key."""
+
+    keys: list[bytes]
+    before: list[bytes | None]
+    after: list[bytes | None]
+
+    def of(self, prefix: bytes) -> Changes:
+        """Those of the keys that start with this one byte."""
+        first, end = bisect_left(self.keys, prefix), bisect_left(self.keys, bytes([prefix[0] + 1]))
+        return Changes(self.keys[first:end], self.before[first:end], self.after[first:end])
 
 
 class Overlay:
@@ -56,14 +72,7 @@ class Overlay:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The bytes at these keys as of now."""
         writes, reads = self._writes, self._remember(keys)
-        if writes.keys().isdisjoint(keys):
-            return [reads[key] for key in keys]
         return [writes[key] if key in writes else reads[key] for key in keys]
-
-    def before_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The bytes at these keys before the commit."""
-        reads = self._remember(keys)
-        return [reads[key] for key in keys]
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the bytes at `key`."""
@@ -122,10 +131,16 @@ class Overlay:
                 del self._writes[key]
         self._journal = None
 
-    def sorted_writes(self) -> tuple[Write, ...]:
-        """What this commit changes, by key; writes that change nothing are left out."""
+    def changes(self) -> Changes:
+        """What this commit changes; writes that change nothing are left out."""
         writes, reads = self._writes, self._remember(self._writes)
-        return tuple([(key, writes[key]) for key in sorted(writes) if writes[key] != reads[key]])
+        keys = sorted(writes)
+        before, after = [reads[key] for key in keys], [writes[key] for key in keys]
+        if any(map(eq, before, after)):
+            changed = list(map(ne, before, after))
+            keys = list(compress(keys, changed))
+            before, after = list(compress(before, changed)), list(compress(after, changed))
+        return Changes(keys, before, after)
 
     def _remember(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """What was read, with these keys."""

@@ -141,10 +141,9 @@ class Accounts {
   // What changed since the last call.
   const Changes& settle() {
     changes_.clear();
-    std::sort(touched_.begin(), touched_.end(), [](const Account* one, const Account* other) {
-      return std::memcmp(one->address, other->address, 32) < 0;
-    });
-    for (Account* account : touched_) {
+    std::sort(touched_.begin(), touched_.end());
+    for (const Touched& touched : touched_) {
+      Account* account = touched.account;
       account->changed = false;
       changes_.keys += '\x01';
       changes_.keys.append(reinterpret_cast<const char*>(account->address), 32);
@@ -170,6 +169,19 @@ class Accounts {
     u32 batch;
   };
 
+  // An account that changed. They are sorted by address, of which the head nearly always decides.
+  struct Touched {
+    u64 head;
+    Account* account;
+
+    explicit Touched(Account* changed) : head(0), account(changed) {
+      for (int i = 0; i < 8; i++) head = head << 8 | changed->address[i];
+    }
+    bool operator<(const Touched& other) const {
+      return head != other.head ? head < other.head : std::memcmp(account->address, other.account->address, 32) < 0;
+    }
+  };
+
   // Who gets the tips of a batch: null if there are none.
   struct Author {
     Account* account;
@@ -189,7 +201,7 @@ class Accounts {
   }
 
   void touch(Account& account) {
-    if (!account.changed) touched_.push_back(&account);
+    if (!account.changed) touched_.emplace_back(&account);
     account.changed = true;
   }
 
@@ -246,7 +258,8 @@ class Accounts {
 
   Block block_;
   std::unordered_map<Address, Account, AddressHash> table_;
-  std::vector<Account*> missing_, touched_;
+  std::vector<Account*> missing_;
+  std::vector<Touched> touched_;
   std::vector<Item> items_;  // of all batches
   std::vector<Place> places_;
   std::vector<Author> authors_;  // by batch

@@ -42,6 +42,11 @@ struct Node {
   u16 pending;          // branch: 0 if its hash is known, else how far above one whose is
 };
 
+// Most of the time here is waiting for memory: what is needed soon is asked for early. A node spans two lines.
+void prefetch(const Node* node) {
+  __builtin_prefetch(node->hash), __builtin_prefetch(&node->bit);
+}
+
 // What the hash of a branch covers.
 constexpr std::size_t BRANCH_MESSAGE = 2 + 2 * HASH;
 
@@ -113,25 +118,26 @@ class Pool {
  public:
   Node* take() {
     live_++;
-    if (free_) {
-      Node* node = free_;
-      free_ = node->left;
+    if (!free_.empty()) {
+      Node* node = free_.back();
+      free_.pop_back();
+      if (free_.size() >= AHEAD) prefetch(free_[free_.size() - AHEAD]);
       return node;
     }
     if (used_ == PIECE || pieces_.empty()) pieces_.push_back(std::make_unique<Node[]>(PIECE)), used_ = 0;
     return &pieces_.back()[used_++];
   }
 
-  void give(Node* node) { node->left = free_, free_ = node, live_--; }
+  void give(Node* node) { free_.push_back(node), live_--; }
 
-  void clear() { pieces_.clear(), free_ = nullptr, used_ = live_ = 0; }
+  void clear() { pieces_.clear(), free_.clear(), used_ = live_ = 0; }
 
   std::size_t live() const { return live_; }
 
  private:
-  static constexpr std::size_t PIECE = 4096;
+  static constexpr std::size_t PIECE = 4096, AHEAD = 4;
   std::vector<std::unique_ptr<Node[]>> pieces_;
-  Node* free_ = nullptr;
+  std::vector<Node*> free_;
   std::size_t used_ = 0, live_ = 0;
 };
 
@@ -205,6 +211,7 @@ class Trees {
       changes.push_back({write.path, write.present ? Action::set : Action::remove, write.leaf_hash, nullptr});
     const Mark mark{added_.size(), dead_.size(), gone_.size()};
     failed_ = false;
+    warm(current());
     for (auto& level : levels_) level.clear();
     Node* root = merge(current(), changes, 0, static_cast<int>(changes.size()));
     if (failed_) {
@@ -419,6 +426,24 @@ class Trees {
     }
   }
 
+  // Brings what `merge` will visit into the processor's memory: all branches of a level are waited for together.
+  void warm(Node* root) {
+    struct Visit {
+      Node* node;
+      int start, end;
+    };
+    std::vector<Visit> level{{root, 0, static_cast<int>(writes_.size())}}, below;
+    for (; !level.empty(); level.swap(below), below.clear()) {
+      for (const Visit& at : level) {
+        if (!at.node || at.node->bit == LEAF || !at.node->loaded) continue;
+        prefetch(at.node->left), prefetch(at.node->right);
+        const int cut = first_high(writes_, at.start, at.end, at.node->bit);
+        if (at.start < cut) below.push_back({at.node->left, at.start, cut});
+        if (cut < at.end) below.push_back({at.node->right, cut, at.end});
+      }
+    }
+  }
+
   // The subtree after the changes `start:end`; the same node when nothing changed, null when nothing is left.
   Node* merge(Node* node, const std::vector<Change>& changes, int start, int end) {
     if (start == end) return node;
@@ -458,17 +483,11 @@ class Trees {
     return build(all, 0, static_cast<int>(all.size()));
   }
 
-  // Both are needed soon, one at least for its hash: most of the time here was waiting for memory.
-  static void prefetch(const Node* node) {
-    __builtin_prefetch(node->hash), __builtin_prefetch(&node->bit);
-  }
-
   Node* merge_branch(Node* branch, const std::vector<Change>& changes, int start, int end) {
     // The slice is sorted, so its ends bound how early any of its paths leaves the subtree.
     const int shared =
         std::min(common_bits(changes[start].path, branch->path), common_bits(changes[end - 1].path, branch->path));
     const int bit = std::min<int>(branch->bit, shared), cut = first_high(changes, start, end, bit);
-    prefetch(branch->left), prefetch(branch->right);
     if (bit == branch->bit) {
       Node* left = merge(branch->left, changes, start, cut);
       Node* right = merge(branch->right, changes, cut, end);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import ne
+
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_double import MemoryView
@@ -43,11 +45,13 @@ def test_an_overlay_reads_like_a_dictionary_whatever_was_kept_or_undone(
     assert {key: overlay.get(key) for key in set(base) | set(model)} == {
         key: model.get(key) for key in set(base) | set(model)
     }
-    writes = overlay.sorted_writes()
-    assert list(writes) == sorted(writes, key=lambda write: write[0])
-    assert all(base.get(key) != value for key, value in writes)
+    changes = overlay.changes()
+    assert changes.keys == sorted(set(changes.keys))
+    assert changes.before == [base.get(key) for key in changes.keys]
+    assert all(map(ne, changes.before, changes.after))
+    assert changes.of(b"\x01").keys == [key for key in changes.keys if key[0] == 1]
     after = dict(base)
-    for key, value in writes:
+    for key, value in zip(changes.keys, changes.after, strict=True):
         if value is None:
             del after[key]
         else:
