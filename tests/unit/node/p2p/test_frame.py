@@ -43,6 +43,28 @@ def test_an_empty_frame_and_an_unknown_form_are_refused_at_once() -> None:
         Splitter(Lane.DATA).feed(b"\0\0\1\0\7")
 
 
+def test_a_length_and_a_form_are_judged_with_the_byte_that_completes_them() -> None:
+    too_long = (LIMITS[Lane.DATA].frame_max + 1).to_bytes(4, "big")
+    for start, error in ((too_long, FrameTooLong), (b"\0\0\1\0\7", UnknownForm)):
+        splitter = Splitter(Lane.DATA)
+        for byte in start[:-1]:
+            assert splitter.feed(bytes([byte])) == []
+        with pytest.raises(error):
+            splitter.feed(start[-1:])
+
+
+def test_a_long_frame_in_many_pieces_arrives_with_its_last_byte_and_what_follows_is_kept() -> None:
+    splitter = Splitter(Lane.DATA)
+    sent = [b"\1" + bytes(100_000), b"\2next"]
+    data = pack(sent)
+    for start in range(0, 100_000, 1_000):
+        assert splitter.feed(data[start : start + 1_000]) == []
+        assert splitter.pending == start + 1_000
+    assert splitter.feed(data[100_000:-2]) == sent[:1]
+    assert splitter.pending == len(pack(sent[1:])) - 2
+    assert splitter.feed(data[-2:]) == sent[1:]
+
+
 @pytest.mark.parametrize("lane", Lane)
 def test_the_largest_frame_fits_every_window(lane: Lane) -> None:
     limits = LIMITS[lane]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt
 
 from octra.crypto.ed25519 import SigningKey
 from octra.errors import InvalidInput
@@ -49,6 +50,22 @@ def test_a_noise_handshake_tells_each_side_who_the_other_is_and_gives_ciphers_th
     for text in (b"first", b"", b"third"):
         assert far_in.decrypt(near_out.encrypt(text)) == text
         assert near_in.decrypt(far_out.encrypt(text)) == text
+
+
+@given(st.binary(min_size=32, max_size=32), st.lists(st.tuples(st.binary(max_size=3_000), st.binary(max_size=40))))
+def test_messages_are_those_of_pynacl_under_counted_nonces(key: bytes, texts: list[tuple[bytes, bytes]]) -> None:
+    sender, receiver = Cipher(key), Cipher(key)
+    for count, (text, associated) in enumerate(texts):
+        message = sender.encrypt(text, associated)
+        nonce = bytes(4) + count.to_bytes(8, "little")
+        assert message == crypto_aead_chacha20poly1305_ietf_encrypt(text, associated, nonce, key)
+        assert receiver.decrypt(message, associated) == text
+
+
+@pytest.mark.parametrize("size", [0, 1, 15])
+def test_a_message_without_room_for_a_tag_is_refused(size: int) -> None:
+    with pytest.raises(NoiseRefused):
+        Cipher(bytes(32)).decrypt(bytes(size))
 
 
 @pytest.mark.parametrize("position", [0, 40, 100, 150, -1])
