@@ -35,7 +35,8 @@ from octra.node.circle_view import StateCircles
 from octra.node.deltas import MARK_KEY, Mark, mark_after, read_mark
 from octra.node.parts import Facts, Stores
 from octra.node.seating import Seating
-from octra.storage.blocks import CommitRow, Executed, TxPlace, TxStatus
+from octra.storage.blocks import CommitRow, TxPlace, TxStatus
+from octra.storage.index import Executed
 from octra.storage.kv import Batch, Family, u64
 
 STATUS = {PENDING: TxStatus.PENDING, FAILED: TxStatus.FAILED}

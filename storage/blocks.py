@@ -7,19 +7,17 @@ so that a commit's rows travel together with its state.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import chain, repeat
-from struct import Struct
 from typing import Final, NamedTuple
 
 import msgspec
 
 from octra.codec import decode, encode
-from octra.columns import cut
 from octra.errors import Malformed
 from octra.storage.errors import CorruptStore
+from octra.storage.index import HISTORY, PLACE, Executed, rows_of
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
 
 RANGE_VERTICES_MAX: Final = 512  # one answer to a peer that catches up
@@ -27,8 +25,6 @@ RANGE_BYTES_MAX: Final = 1 << 20
 RECENT_BATCH_BYTES: Final = 8 << 20  # of batches that are checked and executed soon after they were stored
 
 _U32_MAX, _U64_MAX = 2**32 - 1, 2**64 - 1
-_PLACE: Final = Struct(">QIB")  # a `TxPlace`
-_ACCOUNT_TX: Final = Struct(">32sQI")  # address, ~height, index
 
 
 class CertificateKind(IntEnum):
@@ -80,18 +76,6 @@ class TxPlace:
     height: int
     index: int
     status: TxStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """The transactions that a block executed, as columns: an entry for each."""
-
-    ids: Sequence[bytes]
-    indices: Sequence[int]  # as in `TxPlace`
-    statuses: Sequence[TxStatus]
-    receipts: Sequence[bytes]
-    accounts: bytes | bytearray = b""  # that they concern, 32 bytes each: as many for each transaction as `counts` say
-    counts: Sequence[int] = ()
 
 
 class BlockReader:
@@ -180,7 +164,7 @@ class BlockReader:
         row = self._view.get(Family.TX, tx_id)
         if row is None:
             return None
-        found, index, status = _PLACE.unpack(row)
+        found, index, status = PLACE.unpack(row)
         return TxPlace(found, index, TxStatus(status))
 
     def transaction_batch(self, place: TxPlace) -> tuple[bytes, int] | None:
@@ -267,19 +251,16 @@ class BlockStore(BlockReader):
 
     def put_transactions(self, batch: Batch, height: int, executed: Executed) -> None:
         """Store all receipts of a height and make them findable by transaction id, and by the accounts concerned."""
-        ids, indices, counts = executed.ids, executed.indices, executed.counts
-        if not ids:
+        if not executed.ids:
             return
-        batch.put(Family.RECEIPT, u64(height), encode(list(zip(indices, executed.receipts, strict=True))))
-        batch.put_many(Family.TX, ids, list(map(_PLACE.pack, repeat(height), indices, executed.statuses)))
-        concerned = chain.from_iterable(map(repeat, indices, counts))
-        descending = repeat(_U64_MAX - height)
-        histories = list(map(_ACCOUNT_TX.pack, cut(executed.accounts, 32), descending, concerned))
-        batch.put_many(Family.ACCOUNT_TX, histories, list(chain.from_iterable(map(repeat, ids, counts))))
+        batch.put(Family.RECEIPT, u64(height), encode(list(zip(executed.indices, executed.receipts, strict=True))))
+        rows = rows_of(height, executed)
+        batch.put_many(Family.TX, rows.ids, rows.places)
+        batch.put_many(Family.ACCOUNT_TX, rows.histories, rows.history_ids)
 
     def put_place(self, batch: Batch, tx_id: bytes, place: TxPlace) -> None:
         """An executed transaction has ended otherwise than its receipt says."""
-        batch.put(Family.TX, tx_id, _PLACE.pack(place.height, place.index, place.status))
+        batch.put(Family.TX, tx_id, PLACE.pack(place.height, place.index, place.status))
 
     def put_certificate(self, batch: Batch, kind: CertificateKind, epoch: int, height: int, data: bytes) -> None:
         """Store a checkpoint, epoch record, certificate or evidence."""
@@ -328,7 +309,7 @@ def _parse_account(key: bytes) -> tuple[int, int]:
 
 
 def _account_key(address: bytes, height: int, index: int) -> bytes:
-    return _ACCOUNT_TX.pack(address, _U64_MAX - height, index)
+    return HISTORY.pack(address, _U64_MAX - height, index)
 
 
 def _round_end(epoch: int, last_round: int) -> bytes:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "blake2b_many.hpp"
+#include "index.hpp"
 
 #define OCTRA_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -633,3 +634,30 @@ OCTRA_EXPORT void octra_trees_take_rows(void* handle, u8* keys, u32* key_sizes, 
 }
 
 OCTRA_EXPORT void octra_trees_publish(void* handle, int flushed) { of(handle).publish(flushed); }
+
+// --- the index of transactions ---
+
+// Rows of `count` transactions of a height, sorted by key: id -> height, index, status; and for each of the accounts
+// (32 bytes each, `counts` of every transaction) address, all heights less this one, index -> id.
+OCTRA_EXPORT void octra_index_rows(u64 height, u64 count, const u8* ids, const u32* indices, const u8* statuses,
+                                   const u8* accounts, const u32* counts, u8* keys, u8* values, u8* account_keys,
+                                   u8* account_values) {
+  std::size_t concerned = 0;
+  for (u64 i = 0; i < count; i++) concerned += counts[i];
+  octra::SortedRows places(count, 32, 13), histories(concerned, 44, 32);
+  std::size_t at = 0;
+  for (u64 i = 0; i < count; i++, ids += 32) {
+    std::memcpy(places.key(i), ids, 32);
+    octra::put_big(height, 8, places.value(i));
+    octra::put_big(indices[i], 4, places.value(i) + 8);
+    places.value(i)[12] = statuses[i];
+    for (u32 account = 0; account < counts[i]; account++, at++, accounts += 32) {
+      std::memcpy(histories.key(at), accounts, 32);
+      octra::put_big(~height, 8, histories.key(at) + 32);
+      octra::put_big(indices[i], 4, histories.key(at) + 40);
+      std::memcpy(histories.value(at), ids, 32);
+    }
+  }
+  places.write(keys, values);
+  histories.write(account_keys, account_values);
+}

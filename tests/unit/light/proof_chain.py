@@ -43,7 +43,8 @@ from octra.node.circle_view import StateCircles
 from octra.node.rpc import proofs
 from octra.node.rpc.reading import StoredView
 from octra.primitives import NodeId, address_of, print_address
-from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, Executed, TxStatus
+from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxStatus
+from octra.storage.index import Executed
 from octra.storage.kv import Batch, Family, u64
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.state import StateStore

@@ -49,7 +49,8 @@ from octra.node.rpc.facts import EdgeFacts, Fate, Level, NetworkFacts, NodeFacts
 from octra.node.rpc.reading import StoredView
 from octra.node.rpc.server import build_app
 from octra.primitives import CAP_UNITS, address_of
-from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, Executed, TxStatus
+from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxStatus
+from octra.storage.index import Executed
 from octra.storage.kv import Batch, Family
 from octra.storage.memory import MemoryKeyValue
 from octra.storage.state import StateStore
@@ -328,8 +329,14 @@ class TinyNode:
     def certificate(self, height: int) -> bytes | None:
         return b"certificate of %d" % height
 
-    async def submit(self, item: bytes) -> bytes:
-        transaction = admit(item, self.params.static_rules(0))
+    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+        return [self._submit(item) for item in items]
+
+    def _submit(self, item: bytes) -> bytes | OctraError:
+        try:
+            transaction = admit(item, self.params.static_rules(0))
+        except OctraError as error:
+            return error
         self.pool[transaction.id] = item
         return transaction.id
 

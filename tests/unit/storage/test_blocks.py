@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from octra.storage import blocks as blocks_module
-from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, Executed, TxPlace, TxStatus, VertexPlace
+from octra.storage.blocks import BlockStore, CertificateKind, CommitRow, TxPlace, TxStatus, VertexPlace
+from octra.storage.index import Executed
 from octra.storage.kv import Batch, Family, KeyValue
 
 

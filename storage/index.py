@@ -1,0 +1,99 @@
+"""The rows by which a block's transactions are found again: by id, and by the accounts that they concern.
+
+`rows_of` is the reference; where the compiled library is there, it makes the same rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, repeat
+from pathlib import Path
+from struct import Struct
+from typing import Final, NamedTuple
+
+from octra.columns import cut
+
+LIBRARY: Final = Path(__file__).parent / "_tree.so"
+PLACE: Final = Struct(">QIB")  # height, index, status
+HISTORY: Final = Struct(">32sQI")  # address, all heights less this one, index: the newest come first
+_U64_MAX: Final = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The transactions that a block executed, as columns: an entry for each."""
+
+    ids: Sequence[bytes]
+    indices: Sequence[int]  # as in `TxPlace`
+    statuses: Sequence[int]  # `TxStatus`
+    receipts: Sequence[bytes]
+    accounts: bytes | bytearray = b""  # that they concern, 32 bytes each: as many for each transaction as `counts` say
+    counts: Sequence[int] = ()
+
+
+class IndexRows(NamedTuple):
+    """Keys and values of rows, each pair by ascending key."""
+
+    ids: Sequence[bytes]
+    places: Sequence[bytes]
+    histories: Sequence[bytes]
+    history_ids: Sequence[bytes]
+
+
+def rows_of(height: int, executed: Executed) -> IndexRows:
+    """The rows of a height's transactions."""
+    if _available():
+        return _compiled(height, executed)
+    ids, indices, counts = executed.ids, executed.indices, executed.counts
+    places = dict(zip(ids, map(PLACE.pack, repeat(height), indices, executed.statuses), strict=True))
+    concerned = chain.from_iterable(map(repeat, indices, counts))
+    keys = map(HISTORY.pack, cut(executed.accounts, 32), repeat(_U64_MAX - height), concerned)
+    histories = dict(zip(keys, chain.from_iterable(map(repeat, ids, counts)), strict=True))
+    by_id, by_account = sorted(places), sorted(histories)
+    return IndexRows(by_id, [places[id] for id in by_id], by_account, [histories[key] for key in by_account])
+
+
+def _compiled(height: int, executed: Executed) -> IndexRows:
+    count, concerned = len(executed.ids), len(executed.accounts) // 32
+    indices, counts = array("I", executed.indices), array("I", executed.counts)
+    assert len(indices) == len(executed.statuses) == len(counts) == count
+    assert sum(counts) == concerned
+    columns = [ctypes.create_string_buffer(size) for size in (32 * count, 13 * count, 44 * concerned, 32 * concerned)]
+    _library().octra_index_rows(
+        height,
+        count,
+        b"".join(executed.ids),
+        indices.buffer_info()[0],
+        bytes(executed.statuses),
+        bytes(executed.accounts),
+        counts.buffer_info()[0],
+        *columns,
+    )
+    keys, places, histories, history_ids = (column.raw for column in columns)
+    return IndexRows(cut(keys, 32), cut(places, 13), cut(histories, 44), cut(history_ids, 32))
+
+
+def _available() -> bool:
+    if os.environ.get("OCTRA_NO_KERNEL") == "1":
+        return False
+    try:
+        _library()
+    except (OSError, AttributeError):  # none, or one of an older program
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(LIBRARY))
+    number, pointer, data = ctypes.c_uint64, ctypes.c_void_p, ctypes.c_char_p
+    library.octra_index_rows.argtypes = [
+        number, number, data, pointer, data, data, pointer, data, data, data, data,
+    ]  # fmt: skip
+    library.octra_index_rows.restype = None
+    return library
