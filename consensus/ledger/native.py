@@ -79,6 +79,13 @@ def merkle_root(leaves: Column) -> bytes:
     return root.raw
 
 
+def address_of(key: bytes, *, portable: bool) -> bytes:
+    """`octra.primitives.address_of`; if `portable`, as on a processor that has no instructions for it."""
+    address = ctypes.create_string_buffer(32)
+    _library().octra_ledger_address(key, portable, address)
+    return address.raw
+
+
 def sum_of_balances(rows: Iterable[bytes | None]) -> int:
     """What these rows of accounts, as far as they exist, hold together. Only where `available()`."""
     joined = b"".join(filter(None, rows))
@@ -167,6 +174,8 @@ def _declare(library: ctypes.CDLL) -> None:
     library.octra_ledger_signed.restype = number
     library.octra_ledger_root.argtypes = [data, pointer, size, data]
     library.octra_ledger_root.restype = None
+    library.octra_ledger_address.argtypes = [data, number, data]
+    library.octra_ledger_address.restype = None
     library.octra_ledger_balances.argtypes = [data, size, told]
     library.octra_ledger_balances.restype = number
     library.octra_ledger_new.argtypes = [size, size, size, size]

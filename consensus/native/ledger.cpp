@@ -41,6 +41,11 @@ OCTRA_EXPORT void octra_ledger_root(const u8* leaves, const u32* sizes, u64 coun
   merkle_root(leaves, sizes, count, out);
 }
 
+// The address of a public key; `portable`: without the processor's own instructions.
+OCTRA_EXPORT void octra_ledger_address(const u8* key, int portable, u8* out) {
+  portable ? sha256::portable(key, out) : sha256_of_key(key, out);
+}
+
 // What joined rows of accounts hold together: low and high word. 0 if one is no account.
 OCTRA_EXPORT int octra_ledger_balances(const u8* rows, u64 size, u64* words) {
   return sum_of_balances(rows, size, words[0], words[1]);

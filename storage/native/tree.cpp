@@ -157,7 +157,7 @@ class Trees {
 
   // Start of a commit: what an earlier one left unpublished is forgotten.
   void begin() {
-    undo({0, 0, 0});
+    undo({0, 0, 0, 0});
     for (Named* tree : pending_) tree->second.pending = false;
     pending_.clear();
   }
@@ -210,7 +210,7 @@ class Trees {
     changes.reserve(writes_.size());
     for (const Write& write : writes_)
       changes.push_back({write.path, write.present ? Action::set : Action::remove, write.leaf_hash, nullptr});
-    const Mark mark{added_.size(), dead_.size(), gone_.size()};
+    const Mark mark{added_.size(), dead_.size(), gone_.size(), more_changed_};
     failed_ = false;
     warm(current());
     for (auto& level : levels_) level.clear();
@@ -280,12 +280,9 @@ class Trees {
       done.root = done.fresh, done.fresh = nullptr, done.pending = false;
     }
     pending_.clear();
-    for (const Node* node : added_) changed_ += node->bit != LEAF;
-    for (Node* node : dead_) {
-      changed_ -= node->bit != LEAF && node->changed;
-      pool_.give(node);
-    }
+    for (Node* node : dead_) pool_.give(node);
     added_.clear(), dead_.clear();
+    changed_ += more_changed_, more_changed_ = 0;
     gone_published_ = gone_.size();
     if (!flushed) return;
     for (Named& tree : trees_) {
@@ -308,12 +305,13 @@ class Trees {
  private:
   // How much of the lists belongs to what came before.
   struct Mark {
-    std::size_t added, dead, gone;
+    std::size_t added, dead, gone, more_changed;
   };
 
   void undo(Mark mark) {
     while (added_.size() > mark.added) pool_.give(added_.back()), added_.pop_back();
     dead_.resize(mark.dead);
+    more_changed_ = mark.more_changed;
     gone_.resize(std::max(mark.gone, gone_published_));
   }
 
@@ -357,6 +355,7 @@ class Trees {
   // A node is in the tree no more. Its row goes, unless a branch at the same position replaces it.
   void kill(Node* node, bool replaced) {
     dead_.push_back(node);
+    more_changed_ -= node->bit != LEAF && node->changed;
     if (node->bit != LEAF && node->stored && !replaced) gone_.push_back(position(*node));
   }
 
@@ -381,6 +380,7 @@ class Trees {
     if (levels_.size() < node->pending) levels_.resize(node->pending);
     levels_[node->pending - 1].push_back(node);
     added_.push_back(node);
+    more_changed_++;
     return node;
   }
 
@@ -532,6 +532,7 @@ class Trees {
   std::vector<std::vector<Node*>> levels_;  // new branches of one update, by `pending` - 1
   std::vector<std::string> gone_;    // keys of rows that have to go, since the last flush
   std::size_t gone_published_ = 0, changed_ = 0;
+  std::size_t more_changed_ = 0;  // by the commit; may be negative, modulo 2^64
   std::vector<Write> writes_;  // of the selected tree, sorted by path
   std::vector<Node*> missing_;
   bool failed_ = false;

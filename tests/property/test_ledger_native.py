@@ -112,6 +112,11 @@ def check_signer(key: bytes) -> bool:
     return signed.plain == b"\x01"
 
 
+@given(st.binary(min_size=32, max_size=32), st.booleans())
+def test_an_address_is_that_of_the_reference(key: bytes, portable: bool) -> None:
+    assert native.address_of(key, portable=portable) == address_of(key)
+
+
 @given(st.lists(st.binary(max_size=300), max_size=40))
 @settings(deadline=None)
 def test_the_merkle_root_is_that_of_the_reference(leaves: list[bytes]) -> None:
