@@ -25,9 +25,7 @@ class LoopClock:
 
     def __init__(self, wall_offset_ms: int | None = None) -> None:
         self._wall_offset_ms = wall_offset_ms
-        self._time: Callable[[], float] | None = (
-            None  # of the first loop: to find it costs more than the time
-        )
+        self._time: Callable[[], float] | None = None  # of the first loop: to find it costs more than the time
 
     def monotonic_ms(self) -> int:
         """Milliseconds since some fixed moment; never goes back."""
