@@ -19,7 +19,7 @@ from octra.consensus.ledger.records import CircleRecord
 from octra.consensus.ledger.state import load
 from octra.consensus.ports import Argument, CallContext, CallOutcome, CircleCall
 from octra.crypto.hash import H
-from octra.errors import InvalidInput
+from octra.errors import InvalidInput, OctraError
 from octra.node.actors.messages import Submit
 from octra.node.actors.ref import ActorCode, LocalRef
 from octra.node.actors.supervisor import Supervisor
@@ -168,11 +168,13 @@ class FullNode:
         """Encoded certificate of a height, if this node saw a quorum publish exactly that height."""
         return self._parts.stores.blocks.certificate(CertificateKind.CERTIFICATE, 0, height)
 
-    async def submit(self, item: bytes) -> bytes:
-        """Admit a signed item; answered once it lies in a stored batch (or was handed to a seat)."""
-        tx_id = await self._mempool.ask(Submit(item), timeout_ms=SUBMIT_MS)
-        self._parts.board.submitted(tx_id, _now_ms())
-        return tx_id
+    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+        """Admit signed items; answered once all lie in stored batches, were handed to a seat, or are refused."""
+        answers = await self._mempool.ask_all([Submit(item) for item in items], timeout_ms=SUBMIT_MS)
+        for answer in answers:
+            if isinstance(answer, bytes):
+                self._parts.board.submitted(answer, _now_ms())
+        return answers
 
     async def wait(self, tx_id: bytes, level: Level, timeout_s: float) -> bool:
         """True once the transaction has reached the level, or its fate is known."""

@@ -42,7 +42,7 @@ from octra.consensus.light import (
 )
 from octra.consensus.ports import Argument, CallOutcome
 from octra.consensus.snapshot import trust_in
-from octra.errors import InvalidInput, Unavailable
+from octra.errors import InvalidInput, OctraError, Unavailable
 from octra.node import logs, proof_file
 from octra.node.actors.ref import ActorCode, Context
 from octra.node.actors.supervisor import Supervisor
@@ -351,12 +351,15 @@ class LightNode:
     def certificate(self, height: int) -> bytes | None:
         return None
 
-    async def submit(self, item: bytes) -> bytes:
-        """Hand a signed item to a full node; answers with the id that it gave."""
+    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+        """Hand signed items to full nodes; answers with the ids that they gave."""
+        return list(await asyncio.gather(*(self._submit(item) for item in items)))
+
+    async def _submit(self, item: bytes) -> bytes | OctraError:
         for peer in full_nodes(self._router):
             with contextlib.suppress(Unavailable):
                 return await self._router.ask(peer, ActorCode.SYNC, SyncMessage.SUBMIT, item, timeout_ms=ASK_MS)
-        raise NobodyAnswers
+        return NobodyAnswers()
 
     async def wait(self, tx_id: bytes, level: Level, timeout_s: float) -> bool:
         raise NotOffered("waiting for a transaction")

@@ -7,7 +7,7 @@ so that a commit's rows travel together with its state.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -166,6 +166,11 @@ class BlockReader:
             return None
         found, index, status = PLACE.unpack(row)
         return TxPlace(found, index, TxStatus(status))
+
+    def executed(self, tx_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these transactions that a block has executed."""
+        rows = self._view.get_many(Family.TX, tx_ids)
+        return {tx_id for tx_id, row in zip(tx_ids, rows, strict=True) if row is not None}
 
     def transaction_batch(self, place: TxPlace) -> tuple[bytes, int] | None:
         """Id of the batch that holds a transaction, and its index in that batch."""

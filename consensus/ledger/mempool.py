@@ -7,13 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from octra.consensus.ledger import keys, ops
+from octra.consensus.ledger import ops
 from octra.consensus.ledger.accounts import check_nonce
 from octra.consensus.ledger.errors import DuplicateTransaction, FeeTooLow, InsufficientBalance, NoSuchAccount, PoolFull
 from octra.consensus.ledger.records import Account
-from octra.consensus.ledger.state import load
 from octra.consensus.ledger.transactions import NONCE_WINDOW, Transaction
-from octra.consensus.ports import StateView
 
 COUNT_MAX, BYTES_MAX = 100_000, 64 * 1024 * 1024
 SENDER_MAX = NONCE_WINDOW  # more could not execute in one go anyway
@@ -91,15 +89,17 @@ class Pool:
         """Why a transaction is no longer here."""
         return self._departed.get(tx_id)
 
-    def add(self, transaction: Transaction, minimum: int, view: StateView) -> None:
-        """Keep an admitted transaction; raises the rule of window, balance or room that forbids it."""
+    def add(self, transaction: Transaction, minimum: int, account: Account | None) -> None:
+        """Keep an admitted transaction; raises the rule of window, balance or room that forbids it.
+
+        `minimum`: the smallest fee for its operation. `account`: what its sender has now.
+        """
         if transaction.id in self._entries:
             raise DuplicateTransaction
         if transaction.op.node_op:
             self._insert(transaction, 1)
             return
         slots = self._by_sender.get(transaction.sender, {})
-        account = load(view, keys.account(transaction.sender), Account)
         if account is None:
             raise NoSuchAccount
         check_nonce(account, transaction.nonce)

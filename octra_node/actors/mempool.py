@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,10 @@ from octra.consensus import limits
 from octra.consensus.batch import Batch as BatchBytes
 from octra.consensus.batch import admit_batch, batch_id, items_of, make_batch
 from octra.consensus.events import BatchStored, OwnBatchReady
-from octra.consensus.ledger import fees
-from octra.consensus.ledger.errors import InvalidTransaction
+from octra.consensus.ledger import fees, keys
+from octra.consensus.ledger.errors import DuplicateTransaction
+from octra.consensus.ledger.records import Account
+from octra.consensus.ledger.state import read
 from octra.consensus.ledger.transactions import Transaction, Unchecked, admit_each, decode_item
 from octra.consensus.ledger.transition import clock_of
 from octra.crypto.hash import H
@@ -154,48 +155,57 @@ class MempoolActor:
 
     def _admit(self, submits: Sequence[Submit]) -> None:
         """Admit what people sent to the pool, or tell them the rule that forbids it."""
-        fresh: list[tuple[Submit, Unchecked]] = []
+        sent: list[tuple[Submit, bytes, Unchecked]] = []
         for message in submits:
             with self._context.guard(message):
                 unchecked = decode_item(message.item)
-                if self._is_known(unchecked.id):
-                    self._answer(message, unchecked.id)  # the same bytes again: the same answer
-                else:
-                    fresh.append((message, unchecked))
-        rules = self._facts.params.static_rules(self._epoch)
-        judged = admit_each([unchecked for _, unchecked in fresh], rules)
-        for (message, unchecked), transaction in zip(fresh, judged, strict=True):
+                sent.append((message, unchecked.id, unchecked))
+        executed = self._stores.blocks.executed([tx_id for _, tx_id, _ in sent])
+        fresh: list[tuple[Submit, bytes, Unchecked]] = []
+        for message, tx_id, unchecked in sent:
+            if tx_id in executed:
+                message.reply(tx_id)
+            elif self.pool.get(tx_id) is not None:
+                self._answer(message, tx_id)  # the same bytes again: the same answer
+            else:
+                fresh.append((message, tx_id, unchecked))
+        found = self._add([unchecked for _, _, unchecked in fresh])
+        for (message, tx_id, _), refused in zip(fresh, found, strict=True):
             with self._context.guard(message):
-                self._take(message, unchecked.id, transaction)
+                if refused is not None and not isinstance(refused, DuplicateTransaction):  # twice in one mailful
+                    raise refused
+                if refused is None and self._seating.author is None:
+                    self._forward([message.item])
+                self._answer(message, tx_id)
 
     def _is_known(self, tx_id: bytes) -> bool:
         return self.pool.get(tx_id) is not None or self._stores.blocks.transaction_place(tx_id) is not None
 
-    def _take(self, message: Submit, tx_id: bytes, transaction: Transaction | InvalidInput) -> None:
-        if not self._is_known(tx_id):  # else twice in one mailful
-            self._add(transaction)
-            if self._seating.author is None:
-                self._forward([message.item])
-        self._answer(message, tx_id)
-
     def _answer(self, message: Submit, tx_id: bytes) -> None:
         """Tell the sender that he may rely on it, now or once that is true (docs/decisions/acknowledged.md)."""
-        if self._seating.author is None or self._is_kept(tx_id):
+        if self._seating.author is None or self.pool.is_batched(tx_id):
             message.reply(tx_id)
         else:
             self._waiting.setdefault(tx_id, []).append(message)
             self._schedule()
 
-    def _is_kept(self, tx_id: bytes) -> bool:
-        """Will a restart find it: in a batch of our own, or in a block?"""
-        return self.pool.is_batched(tx_id) or self._stores.blocks.transaction_place(tx_id) is not None
-
-    def _add(self, transaction: Transaction | InvalidInput) -> None:
-        """Put what is admitted into the pool; raises the rule that forbids it."""
-        if isinstance(transaction, InvalidInput):
-            raise transaction
-        params = self._facts.params
-        self.pool.add(transaction, max(1, fees.minimum_fee(transaction.op, params.prices)), self._stores.state)
+    def _add(self, items: Sequence[bytes | Unchecked]) -> list[InvalidInput | None]:
+        """Put items into the pool; of each None, or the rule that forbids it."""
+        params, found = self._facts.params, list[InvalidInput | None]()
+        judged = admit_each(items, params.static_rules(self._epoch))
+        senders = [keys.account(one.sender) for one in judged if isinstance(one, Transaction)]
+        rows = iter(self._stores.state.get_many(senders))
+        for one in judged:
+            try:
+                if isinstance(one, InvalidInput):
+                    raise one
+                row = next(rows)
+                account = None if row is None else read(row, Account)
+                self.pool.add(one, max(1, fees.minimum_fee(one.op, params.prices)), account)
+                found.append(None)
+            except InvalidInput as error:
+                found.append(error)
+        return found
 
     def _seats_changed(self) -> None:
         """Another committee orders: what the last one has not executed waits for this one."""
@@ -218,9 +228,7 @@ class MempoolActor:
         data = self._stores.blocks.batch(batch)
         items = [] if data is None else list(items_of(decode(data, BatchBytes)))
         fresh = [item for item in items if not self._is_known(decode_item(item).id)]
-        for transaction in admit_each(fresh, self._facts.params.static_rules(self._epoch)):
-            with contextlib.suppress(InvalidInput):
-                self._add(transaction)
+        self._add(fresh)  # what a newer rule forbids is left out
 
     def _forward(self, items: Sequence[bytes]) -> None:
         """A node without a seat hands what it admitted to the seat that the sender's route names, or the next."""
@@ -279,7 +287,7 @@ class MempoolActor:
     def _answer_departed(self) -> None:
         """Who waits for a batch, though the pool has his transaction no more, hears what became of it."""
         for tx_id in [tx_id for tx_id in self._waiting if self.pool.get(tx_id) is None]:
-            if self._is_kept(tx_id):
+            if self._stores.blocks.transaction_place(tx_id) is not None:
                 self._reply([tx_id])
                 continue
             for message in self._waiting.pop(tx_id):
@@ -316,12 +324,7 @@ class MempoolActor:
                 else:
                     message.reply(data)
             case MempoolMessage.TRANSACTIONS:
-                rules = self._facts.params.static_rules(self._epoch)
-                for transaction in admit_each(decode(message.body, TransactionList).items, rules):
-                    try:
-                        self._add(transaction)
-                    except InvalidTransaction:
-                        continue  # the node that forwarded it may know an older state
+                self._add(decode(message.body, TransactionList).items)  # whoever forwarded it may know an older state
                 if self._seating.author is not None:
                     self._schedule()
             case _:

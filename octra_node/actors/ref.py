@@ -145,6 +145,10 @@ class Ref(Protocol[M_contra]):
         """The answer; raises `Refused`, `PeerTimeout`, `ActorGone` or what the actor failed with."""
         ...
 
+    async def ask_all(self, messages: Sequence[Ask[R]], *, timeout_ms: int) -> list[R | OctraError]:
+        """The answers to many, each of them, or the error that `ask` would raise."""
+        ...
+
 
 class Context(Protocol):
     """What the supervisor gives an actor at start."""
@@ -201,14 +205,31 @@ class LocalRef(Generic[M]):
                 raise ActorGone(self.name)
 
     async def ask(self, message: Ask[R], *, timeout_ms: int) -> R:
-        answer = message.open()
-        match self.mailbox.offer(message):
-            case Told.FULL:
-                raise Refused(RefusalCode.BUSY, f"{self.name} has a full mailbox")
-            case Told.GONE:
-                raise ActorGone(self.name)
-        try:
-            async with asyncio.timeout(timeout_ms / 1_000):
-                return await answer
-        except TimeoutError as error:
-            raise PeerTimeout(timeout_ms) from error
+        (answer,) = await self.ask_all([message], timeout_ms=timeout_ms)
+        if isinstance(answer, OctraError):
+            raise answer
+        return answer
+
+    async def ask_all(self, messages: Sequence[Ask[R]], *, timeout_ms: int) -> list[R | OctraError]:
+        answers = [message.open() for message in messages]
+        for message in messages:
+            match self.mailbox.offer(message):
+                case Told.FULL:
+                    message.refuse(RefusalCode.BUSY, f"{self.name} has a full mailbox")
+                case Told.GONE:
+                    message.fail(ActorGone(self.name))
+        if answers:
+            try:
+                await asyncio.wait(answers, timeout=timeout_ms / 1_000)
+            finally:
+                for answer in answers:
+                    answer.cancel()  # those that have not come: nobody waits for them any more
+        found: list[R | OctraError] = []
+        for answer in answers:
+            try:
+                found.append(answer.result())
+            except asyncio.CancelledError:
+                found.append(PeerTimeout(timeout_ms))
+            except OctraError as error:
+                found.append(error)
+        return found

@@ -10,6 +10,7 @@ from octra.circles.gateway import SiteView
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.params import LedgerParams
 from octra.consensus.ports import Argument, CallOutcome
+from octra.errors import OctraError
 from octra.node.rpc.facts import Fate, Level, NetworkFacts, StatusFacts
 from octra.node.rpc.reading import StoredView
 
@@ -52,8 +53,8 @@ class NodeFacade(Protocol):
         """Encoded certificate of a height, where this node can still assemble one."""
         ...
 
-    async def submit(self, item: bytes) -> bytes:
-        """Admit a signed item to the pool and answer its id; the same bytes again give the same id."""
+    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+        """Admit signed items to the pool: of each its id, the same for the same bytes, or why it is not taken."""
         ...
 
     async def wait(self, tx_id: bytes, level: Level, timeout_s: float) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
@@ -143,7 +142,7 @@ table: Final = Table()
 def base64_of(parameters: Parameters, position: int) -> bytes:
     """A parameter of base64 text, strictly."""
     text = parameters.text(position)
-    if len(text) % 4 or not _BASE64.fullmatch(text):
+    if not _is_base64(text):
         raise BadRequest(f"parameter {position + 1}: expected base64")
     return b64decode(text)
 
@@ -191,17 +190,17 @@ async def _submit_many(context: Context, p: Parameters) -> object:
     texts = p.value(0, list[str], "a list of base64")
     if not 1 <= len(texts) <= SUBMIT_MANY_MAX:
         raise BadRequest(f"1 to {SUBMIT_MANY_MAX} transactions")
-    return await asyncio.gather(*(_submit_one(context, text) for text in texts))
+    items = [b64decode(text) if _is_base64(text) else BadRequest("expected base64") for text in texts]
+    return [
+        {"status": "accepted", "tx_id": answer.hex()}
+        if isinstance(answer, bytes)
+        else {"status": "refused", "error": jsonrpc.failure_of(answer).data}
+        for answer in await service.submit_many(context.facade, items)
+    ]
 
 
-async def _submit_one(context: Context, text: str) -> dict[str, object]:
-    try:
-        if len(text) % 4 or not _BASE64.fullmatch(text):
-            raise BadRequest("expected base64")
-        tx_id, _ = await service.submit(context.facade, b64decode(text))
-    except OctraError as error:
-        return {"status": "refused", "error": jsonrpc.failure_of(error).data}
-    return {"status": "accepted", "tx_id": tx_id.hex()}
+def _is_base64(text: str) -> bool:
+    return len(text) % 4 == 0 and _BASE64.fullmatch(text) is not None
 
 
 @table.method("octra_simulate", "base64 wire or body", "Check a transaction without sending it", PRICE_PROOF)

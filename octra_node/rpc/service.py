@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ from octra.consensus.ledger.transactions import (
     decode_body,
     decode_item,
 )
-from octra.errors import InvalidInput
+from octra.errors import InvalidInput, OctraError
 from octra.node.rpc.errors import BadRequest, BeforeOrigin, NoNetworkKey, NotFound, UnknownAccount
 from octra.node.rpc.facade import NodeFacade
 from octra.node.rpc.facts import AccountFacts, CircleFacts, EpochFacts, HeightFacts, Level, TransactionFacts
@@ -109,12 +110,37 @@ def history_by_offset(view: StoredView, address: bytes, limit: int, offset: int)
 
 async def submit(facade: NodeFacade, item: bytes) -> tuple[bytes, Unchecked]:
     """Take a signed transaction into the pool: its id, known before any block."""
+    unchecked = _from_outside(facade, item)
+    (answer,) = await facade.submit([item])
+    if isinstance(answer, OctraError):
+        raise answer
+    return answer, unchecked
+
+
+async def submit_many(facade: NodeFacade, items: Sequence[bytes | OctraError]) -> list[bytes | OctraError]:
+    """The same for many: of each its id, or why it is not taken. Errors among the items stay where they are."""
+    answers = list(items)
+    taken: dict[int, bytes] = {}
+    for place, item in enumerate(items):
+        try:
+            if isinstance(item, bytes):
+                _from_outside(facade, item)
+                taken[place] = item
+        except OctraError as error:
+            answers[place] = error
+    for place, answer in zip(taken, await facade.submit(list(taken.values())), strict=True):
+        answers[place] = answer
+    return answers
+
+
+def _from_outside(facade: NodeFacade, item: bytes) -> Unchecked:
+    """An item that people may send; raises what forbids it."""
     unchecked = decode_item(item)
     if unchecked.content.op.node_op:
         raise BadRequest("operations of seats are not taken from outside")
     if isinstance(unchecked.content.op, PRIVATE) and not facade.genesis.key.exists:
         raise NoNetworkKey(unchecked.content.op.name)
-    return await facade.submit(item), unchecked
+    return unchecked
 
 
 async def wait(facade: NodeFacade, tx_id: bytes, level: Level, timeout_s: float) -> TransactionFacts | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from whole_node import facts_of, node
+from whole_node import facts_of, node, submit
 
 from octra.codec import decode
 from octra.consensus.batch import Batch as BatchBytes
@@ -68,9 +68,9 @@ def test_who_sends_the_same_again_hears_nothing_before_it_lies_in_a_batch(
     async def scenario() -> None:
         async with alone(tmp_path, monkeypatch) as (facade, parts):
             item = payment(parts)
-            first = asyncio.create_task(facade.submit(item))
+            first = asyncio.create_task(submit(facade, item))
             assert await pending(first)
-            again = asyncio.create_task(facade.submit(item))
+            again = asyncio.create_task(submit(facade, item))
             assert await pending(again), "the pool forgets at a crash: it is no place to promise anything"
             assert stored(parts) == []
             facade._supervisor.ref(ActorCode.MEMPOOL).tell(BatchTick())
@@ -78,7 +78,7 @@ def test_who_sends_the_same_again_hears_nothing_before_it_lies_in_a_batch(
                 assert await first == await again
             assert stored(parts) == [item]
             async with asyncio.timeout(PATIENCE_S):
-                assert await facade.submit(item) == await first, "what a batch or a block holds is answered at once"
+                assert await submit(facade, item) == await first, "what a batch or a block holds is answered at once"
 
     asyncio.run(scenario())
 
@@ -88,9 +88,9 @@ def test_who_waits_for_a_batch_is_told_when_a_better_offer_took_the_place(
 ) -> None:
     async def scenario() -> None:
         async with alone(tmp_path, monkeypatch) as (facade, parts):
-            poor = asyncio.create_task(facade.submit(payment(parts)))
+            poor = asyncio.create_task(submit(facade, payment(parts)))
             assert await pending(poor)
-            rich = asyncio.create_task(facade.submit(payment(parts, extra_fee=1_000_000)))
+            rich = asyncio.create_task(submit(facade, payment(parts, extra_fee=1_000_000)))
             assert await pending(rich)
             facade._supervisor.ref(ActorCode.MEMPOOL).tell(BatchTick())
             async with asyncio.timeout(PATIENCE_S):
@@ -114,8 +114,8 @@ def test_a_batch_is_made_once_a_vertex_names_the_one_before(tmp_path: Path, monk
         monkeypatch.setattr(ordering.OrderingActor, "_propose", wait_first)
         async with alone(tmp_path, monkeypatch, batch_ms=1) as (facade, parts):
             async with asyncio.timeout(PATIENCE_S):
-                await facade.submit(payment(parts))
-            rest = [asyncio.create_task(facade.submit(payment(parts, nonce=nonce))) for nonce in (2, 3, 4)]
+                await submit(facade, payment(parts))
+            rest = [asyncio.create_task(submit(facade, payment(parts, nonce=nonce))) for nonce in (2, 3, 4)]
             assert await pending(rest[0])
             assert len(list(parts.stores.blocks.batches(0))) == 1
             held.set()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from msgspec.structs import replace
-from whole_node import facts_of, node
+from whole_node import facts_of, node, submit
 
 from octra.codec import decode, encode
 from octra.consensus import limits
@@ -76,7 +76,7 @@ class Network:
         body = build(
             chain=self.params.chain, sender=ALICE.public, nonce=self.nonce, expiry_epoch=500, fee=fee, op=op
         )  # fmt: skip
-        tx_id = await self.facade.submit(sign(body, ALICE) + sidecar)
+        tx_id = await submit(self.facade, sign(body, ALICE) + sidecar)
         assert await self.facade.wait(tx_id, Level.CERTIFIED, PATIENCE_S)
         with self.facade.view() as view:
             found = view.transaction(tx_id)

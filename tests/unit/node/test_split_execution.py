@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from whole_node import facts_of, node
+from whole_node import facts_of, node, submit
 
 from octra.codec import decode, encode
 from octra.consensus import graph
@@ -107,7 +107,7 @@ async def play(directory: Path, story: Story) -> None:
         sent: list[bytes] = []
         while not all(parts.board.blocks_applied > ENOUGH for _, parts in nodes) or len(sent) < 8:
             facade, parts = nodes[len(sent) % 4]
-            sent.append(await facade.submit(payment(parts, len(sent) + 1)))
+            sent.append(await submit(facade, payment(parts, len(sent) + 1)))
             assert await facade.wait(sent[-1], Level.CERTIFIED, PATIENCE_S)
         height = max(parts.board.certified for _, parts in nodes)
         for _, parts in nodes:

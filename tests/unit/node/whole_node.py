@@ -9,6 +9,7 @@ import structlog
 
 from octra.circles.executor import ExecutorPool
 from octra.consensus.threshold_math import ThresholdMath
+from octra.errors import OctraError
 from octra.hfhe import params as fhe_params
 from octra.node import chain, config, daemon, founding, home
 from octra.node.actors.supervisor import Supervisor
@@ -21,6 +22,14 @@ from octra.node.p2p.memory import MemoryNetwork
 from octra.node.p2p.router import Router
 from octra.node.parts import Facts, Parts
 from octra.node.seating import Seating
+
+
+async def submit(facade: FullNode, item: bytes) -> bytes:
+    """Hand in one signed item: its id, or the rule that it breaks."""
+    (answer,) = await facade.submit([item])
+    if isinstance(answer, OctraError):
+        raise answer
+    return answer
 
 
 def facts_of(place: founding.NodePlace, first: str) -> Facts:

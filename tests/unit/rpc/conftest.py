@@ -43,6 +43,7 @@ from octra.consensus.ledger.transactions import admit, build, decode_item, sign
 from octra.consensus.ports import Argument, CallOutcome
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H, merkle_root
+from octra.errors import OctraError
 from octra.node.chain import ledger_params_of
 from octra.node.rpc.errors import NotOffered
 from octra.node.rpc.facts import EdgeFacts, Fate, Level, NetworkFacts, NodeFacts, StatusFacts

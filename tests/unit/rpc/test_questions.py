@@ -71,6 +71,19 @@ def test_raw_submission_is_idempotent_and_checks_the_chain(client: Any, node: An
     assert (sent.status, sent.json["tx_id"]) == (202, first["tx_id"])
 
 
+def test_of_many_submissions_each_is_accepted_or_told_why_not(client: Any, node: Any) -> None:
+    good = [node.signed(BOB, nonce, ops.Transfer(address_of(ALICE.public), 1)) for nonce in (5, 6)]
+    stranger = node.signed(BOB, 7, ops.Transfer(address_of(ALICE.public), 1), chain=b"\x09" * 32)
+    duty = node.signed(BOB, 1, ops.EvaluationCommit(bytes(32), bytes(32)), fee=0)
+    found = client.rpc(
+        "octra_submitMany", [b64(good[0]), "not base64!", b64(stranger), b64(duty), b64(b"x"), b64(good[1])]
+    )
+    assert [one["status"] for one in found] == ["accepted", *["refused"] * 4, "accepted"]
+    assert found[0]["tx_id"] == client.rpc("octra_submitRaw", b64(good[0]))["tx_id"]
+    assert "OCT-2118" in str(found[2]["error"])
+    assert len({str(one.get("error")) for one in found}) == 5
+
+
 def test_operations_of_seats_are_not_taken_from_outside(client: Any, node: Any) -> None:
     item = node.signed(BOB, 1, ops.EvaluationCommit(bytes(32), bytes(32)), fee=0)
     assert client.rpc("octra_submitRaw", b64(item))["code"] == -32602

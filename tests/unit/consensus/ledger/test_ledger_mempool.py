@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_double import ALICE, BOB, CAROL, COINS, NOBODY, Chain, address
 
-from octra.consensus.ledger import errors, fees, ops
+from octra.consensus.ledger import errors, fees, keys, ops
 from octra.consensus.ledger import transactions as tx
 from octra.consensus.ledger.mempool import Pool, spending
+from octra.consensus.ledger.records import Account
+from octra.consensus.ledger.state import load
 from octra.crypto.ed25519 import SigningKey
 
 LARGE = 200_000
@@ -26,7 +28,8 @@ def admitted(chain: Chain, key: SigningKey, op: ops.Op | None = None, **changes:
 
 
 def add(pool: Pool, chain: Chain, transaction: tx.Transaction) -> None:
-    pool.add(transaction, fees.minimum_fee(transaction.op, chain.params.prices), chain.view)
+    account = load(chain.view, keys.account(transaction.sender), Account)
+    pool.add(transaction, fees.minimum_fee(transaction.op, chain.params.prices), account)
 
 
 def test_the_higher_fee_for_the_same_work_goes_first_then_the_earlier(chain: Chain) -> None:

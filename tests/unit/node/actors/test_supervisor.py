@@ -119,6 +119,31 @@ def test_an_ask_to_a_full_mailbox_is_refused(simulate: Simulate) -> None:
     supervise(simulate, scenario, count_max=3)
 
 
+def test_many_asks_get_an_answer_or_an_error_each(simulate: Simulate) -> None:
+    async def scenario(supervisor: Supervisor, diary: list[object]) -> None:
+        ref = supervisor.ref(LEDGER)
+        assert await ref.ask_all([], timeout_ms=100) == []
+        found = await ref.ask_all([Double(number) for number in range(5)], timeout_ms=100)
+        assert found[:3] == [0, 2, 4]
+        assert [error.code for error in found[3:] if isinstance(error, Refused)] == [RefusalCode.BUSY] * 2
+
+    supervise(simulate, scenario, count_max=3)
+
+
+def test_of_many_asks_only_those_without_an_answer_time_out(simulate: Simulate) -> None:
+    class Odd(Probe):
+        async def receive(self, batch: Sequence[object]) -> None:
+            await super().receive([one for one in batch if not isinstance(one, Double) or one.value % 2])
+
+    async def scenario(supervisor: Supervisor, diary: list[object]) -> None:
+        found = await supervisor.ref(LEDGER).ask_all([Double(number) for number in range(3)], timeout_ms=100)
+        assert isinstance(found[0], PeerTimeout)
+        assert found[1] == 2
+        assert isinstance(found[2], PeerTimeout)
+
+    supervise(simulate, scenario, Odd)
+
+
 def test_invalid_input_inside_a_guard_is_blamed_and_the_batch_goes_on(simulate: Simulate) -> None:
     async def scenario(supervisor: Supervisor, diary: list[object]) -> None:
         bad = (InvalidInput("bad"),)
