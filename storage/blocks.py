@@ -260,8 +260,8 @@ class BlockStore(BlockReader):
             return
         batch.put(Family.RECEIPT, u64(height), encode(list(zip(executed.indices, executed.receipts, strict=True))))
         rows = rows_of(height, executed)
-        batch.put_many(Family.TX, rows.ids, rows.places)
-        batch.put_many(Family.ACCOUNT_TX, rows.histories, rows.history_ids)
+        batch.put_many(Family.TX, rows.ids, rows.places, len(rows.ids) * (32 + PLACE.size))
+        batch.put_many(Family.ACCOUNT_TX, rows.histories, rows.history_ids, len(rows.histories) * (HISTORY.size + 32))
 
     def put_place(self, batch: Batch, tx_id: bytes, place: TxPlace) -> None:
         """An executed transaction has ended otherwise than its receipt says."""

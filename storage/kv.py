@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
-from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
 BATCH_BYTES_MAX = 64 << 20  # batch and fuel limits keep one commit well below this
@@ -42,10 +41,11 @@ Row = tuple[bytes, bytes]
 
 
 class Puts(NamedTuple):
-    """Set rows of a family."""
+    """Set rows of a family: as many keys as values."""
 
     family: Family
-    rows: list[Row]
+    keys: Sequence[bytes]
+    values: Sequence[bytes]
 
 
 class Delete(NamedTuple):
@@ -74,13 +74,14 @@ class Batch:
 
     def put(self, family: Family, key: bytes, value: bytes) -> None:
         """Set a row."""
-        self.changes.append(Puts(family, [(key, value)]))
+        self.changes.append(Puts(family, (key,), (value,)))
         self.size += len(key) + len(value)
 
-    def put_many(self, family: Family, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Set many rows of one family; in the order of their keys they are written fastest."""
-        self.changes.append(Puts(family, sorted(zip(keys, values, strict=True), key=itemgetter(0))))
-        self.size += sum(map(len, keys)) + sum(map(len, values))
+    def put_many(self, family: Family, keys: Sequence[bytes], values: Sequence[bytes], size: int) -> None:
+        """Set many rows of one family, `size` bytes in all; in the order of their keys they are written fastest."""
+        assert len(keys) == len(values)
+        self.changes.append(Puts(family, keys, values))
+        self.size += size
 
     def delete(self, family: Family, key: bytes) -> None:
         """Remove a row; an absent one is fine."""

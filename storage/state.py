@@ -328,19 +328,23 @@ class StateStore(StateReader):
             writes, stored = dict(compress(writes.items(), changed)), list(compress(stored, changed))
         if not writes:
             return self._trees.root(tree)
+        sizes = list(map(len, writes))
+        assert max(sizes) <= KEY_BYTES_MAX
         names, values = list(writes), [value for value in writes.values() if value is not None]
         if len(values) < len(names):
             for key in [key for key, value in writes.items() if value is None]:
                 batch.delete(Family.STATE, tree + key)
                 batch.delete(Family.LEAF, tree + rules_of(tree).path(key))
             names = [key for key, value in writes.items() if value is not None]
+            sizes = list(map(len, names))
         if None in stored:
             for key, before in zip(writes, stored, strict=True):
                 if before is None:
                     batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)
-        assert max(map(len, writes)) <= KEY_BYTES_MAX
-        assert max(map(len, values), default=0) <= VALUE_BYTES_MAX
-        batch.put_many(Family.STATE, [tree + key for key in names], values)
+        value_sizes = list(map(len, values))
+        assert max(value_sizes, default=0) <= VALUE_BYTES_MAX
+        size = len(names) * len(tree) + sum(sizes) + sum(value_sizes)
+        batch.put_many(Family.STATE, [tree + key for key in names], values, size)
         changes.append(TreeChange(tree, list(zip(writes, stored, strict=True))))
         return self._trees.apply(tree, writes)
 

@@ -97,7 +97,11 @@ class NativeTrees:
         names = Column(keys.raw[:keys_size], key_sizes).parts()
         for name in names[:gone]:
             batch.delete(Family.NODE, name)
-        batch.put_many(Family.NODE, names[gone:], cut(rows.raw[: (count - gone) * _ROW], _ROW))
+        if count > gone:
+            size = sum(key_sizes[gone:]) + (count - gone) * _ROW
+            fresh = sorted(zip(names[gone:], cut(rows.raw[: (count - gone) * _ROW], _ROW), strict=True))
+            names, values = zip(*fresh, strict=True)
+            batch.put_many(Family.NODE, names, values, size)
         for row in cut(roots.raw[:roots_size], _ROOT_ROW):
             if row[_HASH]:
                 batch.put(Family.ROOT, row[:_HASH], row[_HASH + 1 :])

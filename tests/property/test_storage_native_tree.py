@@ -96,7 +96,7 @@ def test_only_what_differs_from_the_disk_is_counted_and_written() -> None:
     trees.rows(batch)
     way = trees.prove(GLOBAL_TREE, path_of(b"key 3"))
     assert way is not None
-    assert sum(len(change.rows) for change in batch.changes if isinstance(change, Puts)) == len(way.bits) + 1
+    assert sum(len(change.keys) for change in batch.changes if isinstance(change, Puts)) == len(way.bits) + 1
 
 
 def test_a_library_of_another_machine_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_link_and_checkpoint_are_part_of_the_durable_write_of_their_block(story:
     story.store()
     ((batch, durable),) = story.rows.batches
     puts = [change for change in batch.changes if isinstance(change, Puts)]
-    kinds = [key[0] for change in puts if change.family is Family.CERTIFICATE for key, _ in change.rows]
+    kinds = [key[0] for change in puts if change.family is Family.CERTIFICATE for key in change.keys]
     assert (kinds, durable) == ([CertificateKind.CHECKPOINT, CertificateKind.LINK], True)
     assert any(change.family is Family.COMMIT for change in puts)
 
