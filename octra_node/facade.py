@@ -17,6 +17,7 @@ from octra.consensus.ledger.params import LedgerParams
 from octra.consensus.ledger.receipts import Settlement
 from octra.consensus.ledger.records import CircleRecord
 from octra.consensus.ledger.state import load
+from octra.consensus.ledger.transactions import Unchecked
 from octra.consensus.ports import Argument, CallContext, CallOutcome, CircleCall
 from octra.crypto.hash import H
 from octra.errors import InvalidInput, OctraError
@@ -168,12 +169,13 @@ class FullNode:
         """Encoded certificate of a height, if this node saw a quorum publish exactly that height."""
         return self._parts.stores.blocks.certificate(CertificateKind.CERTIFICATE, 0, height)
 
-    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+    async def submit(self, items: Sequence[Unchecked]) -> list[bytes | OctraError]:
         """Admit signed items; answered once all lie in stored batches, were handed to a seat, or are refused."""
         answers = await self._mempool.ask_all([Submit(item) for item in items], timeout_ms=SUBMIT_MS)
+        now_ms = _now_ms()
         for answer in answers:
             if isinstance(answer, bytes):
-                self._parts.board.submitted(answer, _now_ms())
+                self._parts.board.submitted(answer, now_ms)
         return answers
 
     async def wait(self, tx_id: bytes, level: Level, timeout_s: float) -> bool:

@@ -31,6 +31,7 @@ from octra.consensus.ledger import keys as state_keys
 from octra.consensus.ledger.params import LedgerParams
 from octra.consensus.ledger.receipts import Receipt
 from octra.consensus.ledger.records import Account
+from octra.consensus.ledger.transactions import Unchecked
 from octra.consensus.light import (
     BlockProof,
     Link,
@@ -351,9 +352,9 @@ class LightNode:
     def certificate(self, height: int) -> bytes | None:
         return None
 
-    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+    async def submit(self, items: Sequence[Unchecked]) -> list[bytes | OctraError]:
         """Hand signed items to full nodes; answers with the ids that they gave."""
-        return list(await asyncio.gather(*(self._submit(item) for item in items)))
+        return list(await asyncio.gather(*(self._submit(one.item) for one in items)))
 
     async def _submit(self, item: bytes) -> bytes | OctraError:
         for peer in full_nodes(self._router):

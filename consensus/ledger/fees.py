@@ -45,6 +45,8 @@ class Prices(Struct, frozen=True, array_like=True):
 def boots(op: ops.Op, prices: Prices) -> int:
     """Bootstraps that `op` pays for in advance; what it does not use is returned."""
     match op:
+        case ops.Transfer():
+            return 0  # most are, so they are asked for first
         case ops.Encrypt():
             return prices.work.encrypt
         case ops.Decrypt():
@@ -101,4 +103,5 @@ def base_fee(op: ops.Op) -> int:
 
 def minimum_fee(op: ops.Op, prices: Prices) -> int:
     """The smallest fee ceiling with which `op` is admitted."""
-    return base_fee(op) + prices.work_units(boots(op, prices))
+    work = boots(op, prices)
+    return base_fee(op) + (prices.work_units(work) if work else 0)

@@ -30,19 +30,24 @@ class Departed:
     dropped: bool  # evicted or expired; else refused by a rule when its turn came
 
 
+_Place = tuple[bool, int, int]
+
+
 @dataclass(slots=True)
 class _Entry:
     transaction: Transaction
-    minimum: int
-    arrival: int
+    place: _Place
+    spends: int
     batched: bool = False
 
-    def __lt__(self, other: _Entry) -> bool:
-        """Operations of seats first; then the higher fee for the work (compared without division), then the earlier."""
-        if self.transaction.op.node_op != other.transaction.op.node_op:
-            return self.transaction.op.node_op
-        one, two = self.transaction.fee * other.minimum, other.transaction.fee * self.minimum
-        return one > two if one != two else self.arrival < other.arrival
+
+def _place(transaction: Transaction, minimum: int, arrival: int) -> _Place:
+    """Sorts operations of seats first; then the higher fee for the work, then the earlier.
+
+    Two fees for work below 2^64 that differ at all differ by 2^-128 at least, so whole numbers tell them apart.
+    """
+    assert minimum < 1 << 64
+    return not transaction.op.node_op, -((transaction.fee << 128) // minimum), arrival
 
 
 @dataclass(slots=True)
@@ -51,9 +56,10 @@ class Pool:
 
     count_max: int = COUNT_MAX
     bytes_max: int = BYTES_MAX
+    removed_total: int = 0  # have left, to a block or for another reason
     _entries: dict[bytes, _Entry] = field(default_factory=dict)
     _by_sender: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
-    _ready: list[_Entry] = field(default_factory=list)
+    _ready: list[tuple[_Place, _Entry]] = field(default_factory=list)  # no two places are equal
     _departed: OrderedDict[bytes, Departed] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _arrivals: int = 0
@@ -109,12 +115,12 @@ class Pool:
             needed = -(-old.transaction.fee * REPLACE_PERCENT // 100)
             if old.batched or transaction.fee < needed:
                 raise FeeTooLow(needed, transaction.fee)
-        others = [self._entries[slots[nonce]].transaction for nonce in slots if nonce != transaction.nonce]
+        others = [self._entries[slots[nonce]].spends for nonce in slots if nonce != transaction.nonce]
         if len(others) >= SENDER_MAX:
             raise PoolFull("too many of one sender")
-        spent = sum(spending(other) for other in others)
-        if account.balance < spent + spending(transaction):
-            raise InsufficientBalance(spent + spending(transaction), account.balance)
+        spent = sum(others) + spending(transaction)
+        if account.balance < spent:
+            raise InsufficientBalance(spent, account.balance)
         self._check_room(transaction, minimum)
         if replaced is not None:
             self._remove(replaced)
@@ -126,7 +132,7 @@ class Pool:
         size = 0
         held_back: list[_Entry] = []
         while self._ready and len(taken) < count_max:
-            entry = heapq.heappop(self._ready)
+            _, entry = heapq.heappop(self._ready)
             if self._entries.get(entry.transaction.id) is not entry or entry.batched:
                 continue
             if size + len(entry.transaction.item) > bytes_max:
@@ -136,7 +142,7 @@ class Pool:
             size += len(entry.transaction.item)
             taken.append(entry.transaction)
         for entry in held_back:
-            heapq.heappush(self._ready, entry)
+            heapq.heappush(self._ready, (entry.place, entry))
         return sorted(taken, key=lambda one: (not one.op.node_op, one.sender, one.nonce))
 
     def put_back(self, ids: Iterable[bytes]) -> None:
@@ -145,7 +151,7 @@ class Pool:
             entry = self._entries.get(tx_id)
             if entry is not None and entry.batched:
                 entry.batched = False
-                heapq.heappush(self._ready, entry)
+                heapq.heappush(self._ready, (entry.place, entry))
 
     def executed(self, ids: Iterable[bytes]) -> None:
         """They are in a block: most of them have never been here."""
@@ -188,17 +194,18 @@ class Pool:
 
     def _insert(self, transaction: Transaction, minimum: int) -> None:
         self._arrivals += 1
-        entry = _Entry(transaction, minimum, self._arrivals)
+        entry = _Entry(transaction, _place(transaction, minimum, self._arrivals), spending(transaction))
         self._entries[transaction.id] = entry
         self._bytes += len(transaction.item)
         if not transaction.op.node_op:
             self._by_sender.setdefault(transaction.sender, {})[transaction.nonce] = transaction.id
-        heapq.heappush(self._ready, entry)
+        heapq.heappush(self._ready, (entry.place, entry))
 
     def _remove(self, tx_id: bytes) -> None:
         entry = self._entries.pop(tx_id, None)
         if entry is None:
             return
+        self.removed_total += 1
         self._bytes -= len(entry.transaction.item)
         slots = self._by_sender.get(entry.transaction.sender)
         if slots is not None and slots.get(entry.transaction.nonce) == tx_id:

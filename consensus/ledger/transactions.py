@@ -41,6 +41,7 @@ from octra.primitives import AMOUNT_MAX, Address, address_of
 
 TAG: Final = "octra.tx.v2"
 VERSION: Final = 2
+_SIGNED_TAG: Final = tag16(TAG)
 ITEM_BYTES_MAX: Final = 200 * 1_024  # a batch holds 256 KiB
 EXPIRY_EPOCHS_MAX: Final = 1_024
 NONCE_WINDOW: Final = 64
@@ -93,24 +94,17 @@ class StaticRules:
 
     def minimum_fee(self, op: ops.Op) -> int:
         """The smallest fee that `admit` accepts for `op`."""
-        return min(fees.minimum_fee(op, prices) for prices in self.prices)
+        return min([fees.minimum_fee(op, prices) for prices in self.prices])
 
 
 class Unchecked(Struct, frozen=True):
     """A transaction whose syntax is right and nothing else."""
 
+    id: bytes  # of the body, or the legacy hash
     item: bytes
     signed: Signed | SignedLegacy
     content: Body | LegacyText
     sidecar: bytes
-
-    @property
-    def id(self) -> bytes:
-        """The transaction id: of the body, or the legacy hash."""
-        if isinstance(self.content, Body):
-            assert isinstance(self.signed, Signed)
-            return transaction_id(self.signed.body)
-        return self.content.hash(self.signed.signature)
 
 
 class Transaction(Struct, frozen=True):
@@ -147,7 +141,7 @@ def transaction_id(body: bytes) -> bytes:
 
 def signed_bytes(body: bytes) -> bytes:
     """What the Ed25519 signature covers."""
-    return tag16(TAG) + body
+    return _SIGNED_TAG + body
 
 
 def sign(body: bytes, key: ed25519.SigningKey) -> bytes:
@@ -175,14 +169,15 @@ def decode_item(item: bytes) -> Unchecked:
         raise TooLarge("transaction", len(item), ITEM_BYTES_MAX)
     signed = _short_signed(item)
     if signed is not None:
-        return Unchecked(item, signed, decode_body(signed.body), b"")
+        return Unchecked(transaction_id(signed.body), item, signed, decode_body(signed.body), b"")
     wire_size = _wire_size(item)
     wire, sidecar = item[:wire_size], item[wire_size:]
     if wire[0] == 0x94:
         legacy = decode(wire, SignedLegacy, "legacy transaction")
-        return Unchecked(item, legacy, parse_legacy(legacy.text, legacy.public_key), sidecar)
+        text = parse_legacy(legacy.text, legacy.public_key)
+        return Unchecked(text.hash(legacy.signature), item, legacy, text, sidecar)
     signed = decode(wire, Signed, "transaction")
-    return Unchecked(item, signed, decode_body(signed.body), sidecar)
+    return Unchecked(transaction_id(signed.body), item, signed, decode_body(signed.body), sidecar)
 
 
 def admit(item: bytes | Unchecked, rules: StaticRules) -> Transaction:
@@ -273,8 +268,9 @@ def check_op(transaction: Transaction, rules: StaticRules) -> None:
     elif transaction.fee < (minimum := rules.minimum_fee(op)):
         raise FeeTooLow(minimum, transaction.fee)
     match op:
-        case ops.Transfer() if op.to == transaction.sender:
-            raise SelfTransfer
+        case ops.Transfer():
+            if op.to == transaction.sender:
+                raise SelfTransfer
         case ops.MultiTransfer():
             if any(item.to == transaction.sender for item in op.items):
                 raise SelfTransfer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from octra.codec import decode, encode
@@ -80,6 +80,8 @@ class MempoolActor:
         self._checking = Checking(parts)
         self._sequence = 0
         self._tick_ms: int | None = None  # when the next batch is due
+        self._cancel_tick: Callable[[], None] = lambda: None  # there is one tick at most, or each would call others
+        self._removed_seen = 0  # of the pool, when it was last asked who waits in vain
 
     async def start(self, context: Context) -> None:
         """Bring back own batches that no block has executed: their transactions were acknowledged."""
@@ -111,7 +113,10 @@ class MempoolActor:
 
     async def receive(self, batch: Sequence[Message]) -> None:
         """Handle what waited: submissions first, and checks of batches together, after those that came with them."""
-        self._admit([message for message in batch if isinstance(message, Submit)])
+        if submits := [message for message in batch if isinstance(message, Submit)]:
+            self._admit(submits)
+            if self._waiting:
+                self._schedule()
         for message in batch:
             if not isinstance(message, Submit):
                 with self._context.guard(message):
@@ -155,28 +160,31 @@ class MempoolActor:
 
     def _admit(self, submits: Sequence[Submit]) -> None:
         """Admit what people sent to the pool, or tell them the rule that forbids it."""
-        sent: list[tuple[Submit, bytes, Unchecked]] = []
+        sent: list[tuple[Submit, Unchecked]] = []
         for message in submits:
-            with self._context.guard(message):
-                unchecked = decode_item(message.item)
-                sent.append((message, unchecked.id, unchecked))
-        executed = self._stores.blocks.executed([tx_id for _, tx_id, _ in sent])
-        fresh: list[tuple[Submit, bytes, Unchecked]] = []
-        for message, tx_id, unchecked in sent:
-            if tx_id in executed:
-                message.reply(tx_id)
-            elif self.pool.get(tx_id) is not None:
-                self._answer(message, tx_id)  # the same bytes again: the same answer
+            if isinstance(message.item, Unchecked):
+                sent.append((message, message.item))
             else:
-                fresh.append((message, tx_id, unchecked))
-        found = self._add([unchecked for _, _, unchecked in fresh])
-        for (message, tx_id, _), refused in zip(fresh, found, strict=True):
-            with self._context.guard(message):
-                if refused is not None and not isinstance(refused, DuplicateTransaction):  # twice in one mailful
+                with self._context.guard(message):
+                    sent.append((message, decode_item(message.item)))
+        executed = self._stores.blocks.executed([unchecked.id for _, unchecked in sent])
+        fresh: list[tuple[Submit, Unchecked]] = []
+        for message, unchecked in sent:
+            if unchecked.id in executed:
+                message.reply(unchecked.id)
+            elif self.pool.get(unchecked.id) is not None:
+                self._answer(message, unchecked.id)  # the same bytes again: the same answer
+            else:
+                fresh.append((message, unchecked))
+        found = self._add([unchecked for _, unchecked in fresh])
+        for (message, unchecked), refused in zip(fresh, found, strict=True):
+            if refused is not None and not isinstance(refused, DuplicateTransaction):  # twice in one mailful
+                with self._context.guard(message):
                     raise refused
+            else:
                 if refused is None and self._seating.author is None:
-                    self._forward([message.item])
-                self._answer(message, tx_id)
+                    self._forward([unchecked.item])
+                self._answer(message, unchecked.id)
 
     def _is_known(self, tx_id: bytes) -> bool:
         return self.pool.get(tx_id) is not None or self._stores.blocks.transaction_place(tx_id) is not None
@@ -187,7 +195,6 @@ class MempoolActor:
             message.reply(tx_id)
         else:
             self._waiting.setdefault(tx_id, []).append(message)
-            self._schedule()
 
     def _add(self, items: Sequence[bytes | Unchecked]) -> list[InvalidInput | None]:
         """Put items into the pool; of each None, or the rule that forbids it."""
@@ -249,8 +256,8 @@ class MempoolActor:
     def _schedule(self, within_ms: int | None = None) -> None:
         due_ms = self._context.clock.monotonic_ms() + (BATCH_MS if within_ms is None else within_ms)
         if self._tick_ms is None or due_ms < self._tick_ms:
-            self._tick_ms = due_ms
-            self._context.timer(due_ms, BatchTick())
+            self._cancel_tick()
+            self._tick_ms, self._cancel_tick = due_ms, self._context.timer(due_ms, BatchTick())
 
     def _may_make_batch(self) -> bool:
         """One batch for each own vertex: every batch costs all seats the same, whatever is in it."""
@@ -286,6 +293,9 @@ class MempoolActor:
 
     def _answer_departed(self) -> None:
         """Who waits for a batch, though the pool has his transaction no more, hears what became of it."""
+        if self.pool.removed_total == self._removed_seen:
+            return
+        self._removed_seen = self.pool.removed_total
         for tx_id in [tx_id for tx_id in self._waiting if self.pool.get(tx_id) is None]:
             if self._stores.blocks.transaction_place(tx_id) is not None:
                 self._reply([tx_id])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from octra.consensus.effects import CommitDraft
+from octra.consensus.ledger.transactions import Unchecked
 from octra.node.actors.ref import Ask
 from octra.primitives import NodeId
 
@@ -89,7 +90,10 @@ class SeatsChanged:
 
 @dataclass(slots=True, eq=False)
 class Submit(Ask[bytes]):
-    """To the mempool: a transaction's encoded item (wire and sidecar). Answered with its id, or the rule it breaks."""
+    """To the mempool: a transaction, its encoded item (wire and sidecar) or what was read of it.
 
-    item: bytes
+    Answered with its id, or the rule it breaks.
+    """
+
+    item: bytes | Unchecked
     own: bool = False  # an operation of this node's seat

@@ -27,6 +27,7 @@ from octra.node.actors.ref import Actor, ActorCode, ActorGone, Ask, LocalRef, Re
 from octra.node.clock import Clock
 
 BATCH_MAX = 256
+OPEN_ASKS_MIN = 64  # so many before it is looked which of them are still open
 BUG_RESTARTS_MAX, BUG_WINDOW_MS = 3, 600_000
 RETRY_FIRST_MS, RETRY_MAX_MS = 100, 30_000
 DOWN_COUNT, DOWN_WINDOW_MS = 5, 60_000
@@ -129,7 +130,7 @@ class _Child:
     plan: RestartPlan
     batch_max: int
     started: asyncio.Event = field(default_factory=asyncio.Event)
-    open_asks: list[Ask[Any]] = field(default_factory=list)
+    open_asks: list[Ask[Any]] = field(default_factory=list)  # and some that were answered
     deadline_ms: int = 0
     messages_total: int = 0
     invalid_total: int = 0
@@ -338,7 +339,7 @@ class Supervisor:
         return None
 
     async def _serve(self, child: _Child, actor: Actor[Any]) -> None:
-        stopping = False
+        stopping, open_max = False, OPEN_ASKS_MIN
         while not stopping:
             taken = await child.mailbox.take(child.batch_max)
             batches: Iterable[list[Any]] = (taken,)
@@ -346,8 +347,9 @@ class Supervisor:
                 stopping = any(isinstance(message, _Stop) for message in special)
                 child.open_asks += [message for message in special if isinstance(message, Ask)]
                 batches = self._batches(taken)
-            if child.open_asks:
+            if len(child.open_asks) >= open_max:  # not at each message: many asks may wait for long
                 child.open_asks = [ask for ask in child.open_asks if not ask.abandoned]
+                open_max = 2 * len(child.open_asks) + OPEN_ASKS_MIN
             for batch in batches:
                 child.messages_total += len(batch)
                 await actor.receive(batch)

@@ -9,6 +9,7 @@ from typing import Protocol
 from octra.circles.gateway import SiteView
 from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.params import LedgerParams
+from octra.consensus.ledger.transactions import Unchecked
 from octra.consensus.ports import Argument, CallOutcome
 from octra.errors import OctraError
 from octra.node.rpc.facts import Fate, Level, NetworkFacts, StatusFacts
@@ -53,7 +54,7 @@ class NodeFacade(Protocol):
         """Encoded certificate of a height, where this node can still assemble one."""
         ...
 
-    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
+    async def submit(self, items: Sequence[Unchecked]) -> list[bytes | OctraError]:
         """Admit signed items to the pool: of each its id, the same for the same bytes, or why it is not taken."""
         ...
 

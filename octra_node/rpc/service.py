@@ -18,6 +18,7 @@ from octra.consensus.ledger.transactions import (
     check_expiry,
     decode_body,
     decode_item,
+    transaction_id,
 )
 from octra.errors import InvalidInput, OctraError
 from octra.node.rpc.errors import BadRequest, BeforeOrigin, NoNetworkKey, NotFound, UnknownAccount
@@ -111,7 +112,7 @@ def history_by_offset(view: StoredView, address: bytes, limit: int, offset: int)
 async def submit(facade: NodeFacade, item: bytes) -> tuple[bytes, Unchecked]:
     """Take a signed transaction into the pool: its id, known before any block."""
     unchecked = _from_outside(facade, item)
-    (answer,) = await facade.submit([item])
+    (answer,) = await facade.submit([unchecked])
     if isinstance(answer, OctraError):
         raise answer
     return answer, unchecked
@@ -120,12 +121,11 @@ async def submit(facade: NodeFacade, item: bytes) -> tuple[bytes, Unchecked]:
 async def submit_many(facade: NodeFacade, items: Sequence[bytes | OctraError]) -> list[bytes | OctraError]:
     """The same for many: of each its id, or why it is not taken. Errors among the items stay where they are."""
     answers = list(items)
-    taken: dict[int, bytes] = {}
+    taken: dict[int, Unchecked] = {}
     for place, item in enumerate(items):
         try:
             if isinstance(item, bytes):
-                _from_outside(facade, item)
-                taken[place] = item
+                taken[place] = _from_outside(facade, item)
         except OctraError as error:
             answers[place] = error
     for place, answer in zip(taken, await facade.submit(list(taken.values())), strict=True):
@@ -166,7 +166,7 @@ def simulate(facade: NodeFacade, view: StoredView, data: bytes) -> Simulation:
     if signed:
         unchecked = decode_item(data)
     else:
-        unchecked = Unchecked(data, Signed(data, _NO_SIGNATURE), decode_body(data), b"")
+        unchecked = Unchecked(transaction_id(data), data, Signed(data, _NO_SIGNATURE), decode_body(data), b"")
     rules = facade.params.static_rules(None)
     minimum = rules.minimum_fee(unchecked.content.op)
     try:

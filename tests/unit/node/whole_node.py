@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from octra.circles.executor import ExecutorPool
+from octra.consensus.ledger.transactions import decode_item
 from octra.consensus.threshold_math import ThresholdMath
 from octra.errors import OctraError
 from octra.hfhe import params as fhe_params
@@ -26,7 +27,7 @@ from octra.node.seating import Seating
 
 async def submit(facade: FullNode, item: bytes) -> bytes:
     """Hand in one signed item: its id, or the rule that it breaks."""
-    (answer,) = await facade.submit([item])
+    (answer,) = await facade.submit([decode_item(item)])
     if isinstance(answer, OctraError):
         raise answer
     return answer

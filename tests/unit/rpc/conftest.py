@@ -39,7 +39,7 @@ from octra.consensus.ledger.records import (
     Purpose,
     Supply,
 )
-from octra.consensus.ledger.transactions import admit, build, decode_item, sign
+from octra.consensus.ledger.transactions import Unchecked, admit, build, decode_item, sign
 from octra.consensus.ports import Argument, CallOutcome
 from octra.crypto.ed25519 import SigningKey
 from octra.crypto.hash import H, merkle_root
@@ -330,8 +330,8 @@ class TinyNode:
     def certificate(self, height: int) -> bytes | None:
         return b"certificate of %d" % height
 
-    async def submit(self, items: Sequence[bytes]) -> list[bytes | OctraError]:
-        return [self._submit(item) for item in items]
+    async def submit(self, items: Sequence[Unchecked]) -> list[bytes | OctraError]:
+        return [self._submit(one.item) for one in items]
 
     def _submit(self, item: bytes) -> bytes | OctraError:
         try:
