@@ -187,6 +187,7 @@ class BlockExecutor:
             rows,
             epoch=outcome.facts.epoch,
             leader=draft.leader,
+            before=outcome.before,
         )
         return header
 

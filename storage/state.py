@@ -223,12 +223,14 @@ class StateStore(StateReader):
         *,
         epoch: int = 0,
         leader: bytes = b"",
+        before: Sequence[bytes | None] | None = None,
     ) -> bytes:
         """Store a height durably and answer its state root.
 
         The trees of touched Circles come first; `seal` gets their new roots and answers the global writes that hold
         them (the Circle records), which win over `writes`. `rows` are the commit's other rows, or make them from the
-        new state root. All of it is one batch.
+        new state root. All of it is one batch. `before` is what `latest` holds at the keys of `writes`, if the caller
+        has read it.
         """
         head = self.head
         assert head is None or height == head.height + 1, "heights follow each other"
@@ -239,8 +241,9 @@ class StateStore(StateReader):
             for circle in sorted(circle_writes)
         }
         written = dict(writes)
-        written.update(seal(roots))
-        root = self._update(batch, changes, GLOBAL_TREE, written)
+        sealed = seal(roots)
+        written.update(sealed)
+        root = self._update(batch, changes, GLOBAL_TREE, written, None if sealed else before)
         batch.extend(rows(root) if callable(rows) else rows)
         put_history(batch, height, History(root, changes))
         batch.put(Family.META, HEAD_KEY, encode(Head(height, epoch, root, leader)))
@@ -319,10 +322,20 @@ class StateStore(StateReader):
         return head is None or due
 
     def _update(
-        self, batch: Batch, changes: list[TreeChange], tree: bytes, writes: Mapping[bytes, bytes | None]
+        self,
+        batch: Batch,
+        changes: list[TreeChange],
+        tree: bytes,
+        writes: Mapping[bytes, bytes | None],
+        stored: Sequence[bytes | None] | None = None,
     ) -> bytes:
-        """Apply the writes to one tree: its root, with the new values in the batch and those before in `changes`."""
-        stored = self._stored(tree, list(writes))
+        """Apply the writes to one tree: its root, with the new values in the batch and those before in `changes`.
+
+        `stored`: what the tree holds at these keys, if that is known.
+        """
+        if stored is None:
+            stored = self._stored(tree, list(writes))
+        assert len(stored) == len(writes)
         if any(map(eq, writes.values(), stored)):
             changed = [value != before for value, before in zip(writes.values(), stored, strict=True)]
             writes, stored = dict(compress(writes.items(), changed)), list(compress(stored, changed))

@@ -13,7 +13,7 @@ from octra.consensus.ledger.fees import BURNED_PERMILLE
 from octra.consensus.ledger.params import LedgerParams, Seat
 from octra.consensus.ledger.receipts import Event, Settlement, ledger_event
 from octra.consensus.ledger.records import NO_SEAT, Account, Clock, Counters, Fault, Job, Node, Pool, Supply
-from octra.consensus.ledger.state import Overlay, Write, load, read
+from octra.consensus.ledger.state import Changes, Overlay, load, read
 from octra.consensus.ports import StateView
 from octra.primitives import AMOUNT_MAX
 
@@ -208,8 +208,8 @@ class Execution:
 
     # --- the end ---
 
-    def close_supply(self) -> tuple[Write, ...]:
-        """Store the supply and answer all that the commit changes, by key.
+    def close_supply(self) -> Changes:
+        """Store the supply and answer all that the commit changes.
 
         Raises `SupplyViolated` unless the supply is the cap and agrees with every account, escrow and bond.
         """
@@ -232,7 +232,7 @@ class Execution:
             added = held(changed.after) - held(changed.before)
             if added != moved:
                 raise SupplyViolated(added - moved)
-        return tuple(zip(changes.keys, changes.after, strict=True))
+        return changes
 
 
 def _in_accounts(rows: Iterable[bytes | None]) -> int:

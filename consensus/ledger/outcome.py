@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, repeat
 from typing import NamedTuple, overload
 
@@ -145,3 +145,4 @@ class Outcome:
     calls: dict[bytes, CallOutcome]  # by transaction id
     blobs: dict[bytes, bytes]  # content that nodes keep beside the state, by digest
     facts: BlockFacts
+    before: Sequence[bytes | None] | None = field(default=None, compare=False)  # what `writes` replace, if it was read

@@ -43,6 +43,11 @@ class Changes(NamedTuple):
         first, end = bisect_left(self.keys, prefix), bisect_left(self.keys, bytes([prefix[0] + 1]))
         return Changes(self.keys[first:end], self.before[first:end], self.after[first:end])
 
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """Keys with what they hold now."""
+        return tuple(zip(self.keys, self.after, strict=True))
+
 
 class Overlay:
     """A `StateView` with writes on top, and one savepoint for the operation that is running.

@@ -157,9 +157,9 @@ def _close(run: Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> Ou
     root = receipts_root(run.receipts, x.settlements)
     ids_root = transactions_root(run.receipts)
     x.state.store(keys.commit_record(x.clock.height), CommitRecord(x.clock.height, root, ids_root))
-    writes = x.close_supply()
+    changes = x.close_supply()
     return Outcome(
-        writes=writes,
+        writes=changes.writes,
         circle_writes={circle: tuple(sorted(diff.items())) for circle, diff in sorted(run.queue.diffs.items())},
         circle_records={c: x.state.require(keys.circle(c), CircleRecord) for c in sorted(run.queue.diffs)},
         receipts=run.receipts,
@@ -178,6 +178,7 @@ def _close(run: Run, calls: dict[bytes, CallOutcome], epoch_started: bool) -> Ou
             receipts_root=root,
             transaction_count=len(run.receipts),
         ),
+        before=changes.before,
     )
 
 

@@ -110,6 +110,18 @@ def test_writing_the_same_value_again_writes_no_row_of_the_state(store: KeyValue
     assert decode(store.get(Family.HISTORY, u64(1)) or b"", History) == History(root, [])
 
 
+def test_values_that_the_caller_has_read_give_the_rows_of_those_that_the_store_reads() -> None:
+    stores = [MemoryKeyValue(), MemoryKeyValue()]
+    writes = [(b"a", b"1"), (b"b", None), (b"c", b"3"), (b"d", b"new")]
+    for store, known in zip(stores, (False, True), strict=True):
+        state = StateStore(store, flush_heights=1)
+        commit(state, 0, a=b"1", b=b"2", c=b"2")
+        before = state.latest.get_many([key for key, _ in writes]) if known else None
+        state.commit(1, writes, {}, no_seal, before=before)
+        assert state.latest.get_many([b"a", b"b", b"c", b"d"]) == [b"1", None, b"3", b"new"]
+    assert rows_of(stores[0], *Family) == rows_of(stores[1], *Family)
+
+
 def test_proofs_verify_for_present_and_absent_keys_and_no_others(store: KeyValue) -> None:
     state = StateStore(store)
     root = commit(state, 0, **{f"k{i}": b"%d" % i for i in range(200)})
