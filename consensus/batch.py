@@ -90,6 +90,12 @@ def admit_batch(data: bytes, committee: Committee) -> Batch:
 
     Whether each transaction is valid is asked of the ledger's static check, transaction by transaction.
     """
+    batch, _ = admit_items(data, committee)
+    return batch
+
+
+def admit_items(data: bytes, committee: Committee) -> tuple[Batch, Items]:
+    """`admit_batch`, and its transactions: their framing has been read anyway."""
     if len(data) > limits.BATCH_BYTES_MAX:
         raise InvalidBatch(f"{len(data)} bytes")
     batch = decode(data, Batch)
@@ -99,8 +105,7 @@ def admit_batch(data: bytes, committee: Committee) -> Batch:
         raise InvalidBatch("batch of another committee")
     if batch.author >= committee.size:
         raise InvalidBatch(f"no seat {batch.author}")
-    items_of(batch)
-    return batch
+    return batch, items_of(batch)
 
 
 def items_of(batch: Batch) -> Items:

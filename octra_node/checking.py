@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from octra.consensus.batch import Items, admit_batch, items_of
+from octra.consensus.batch import Batch, Items, admit_items
 from octra.consensus.events import BatchChecked
 from octra.consensus.ledger.transactions import first_invalid
 from octra.errors import InvalidInput
@@ -20,6 +20,7 @@ from octra.node.parts import Parts
 SEAT_MS: Final = 20  # for each seat above four: the longest wait, a sixth of the longest pause under load
 BYTES_OF_MS: Final = 100  # of a batch, for a millisecond of waiting: a small one is checked at once
 KEPT_MAX: Final = 4_096  # verdicts
+READ_MAX: Final = 64  # batches: at most 16 MiB; an older one is read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,15 @@ class Checking:
         self._blocks, self._seating, self._params = parts.stores.blocks, parts.seating, parts.facts.params
         self._waiting: set[bytes] = set()
         self._found: OrderedDict[bytes, BatchChecked] = OrderedDict()
+        self._read: OrderedDict[bytes, tuple[bytes, Items]] = OrderedDict()  # anchor and items, until they are checked
         self._due_ms: int | None = None
+
+    def came(self, id: bytes, batch: Batch, items: Items) -> None:
+        """A batch of the committee was read on its arrival: its check need not read it again."""
+        if id not in self._found:
+            self._read[id] = batch.anchor, items
+            if len(self._read) > READ_MAX:
+                self._read.popitem(last=False)
 
     def found(self, id: bytes) -> BatchChecked | None:
         """The verdict on a batch, if it was checked not long ago."""
@@ -61,7 +70,7 @@ class Checking:
         fresh: dict[bytes, Items] = {}
         for id in sorted(self._waiting):
             with contextlib.suppress(InvalidInput):
-                fresh[id] = items_of(admit_batch(self._blocks.batch(id) or b"", self._seating.committee))
+                fresh[id] = self._items(id)
         self._waiting.clear()
         self._due_ms = None
         bad = first_invalid(list(fresh.values()), self._params.static_rules(None))
@@ -70,3 +79,9 @@ class Checking:
         while len(self._found) > KEPT_MAX:
             self._found.popitem(last=False)
         return checked
+
+    def _items(self, id: bytes) -> Items:
+        anchor, items = self._read.pop(id, (None, None))
+        if items is None or anchor != self._seating.committee.anchor:
+            _, items = admit_items(self._blocks.batch(id) or b"", self._seating.committee)
+        return items

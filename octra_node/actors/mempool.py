@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from octra.codec import decode, encode
 from octra.consensus import limits
 from octra.consensus.batch import Batch as BatchBytes
-from octra.consensus.batch import admit_batch, batch_id, items_of, make_batch
+from octra.consensus.batch import admit_items, batch_id, items_of, make_batch
+from octra.consensus.errors import InvalidBatch
 from octra.consensus.events import BatchStored, OwnBatchReady
 from octra.consensus.ledger import fees, keys
 from octra.consensus.ledger.errors import DuplicateTransaction
@@ -93,11 +94,10 @@ class MempoolActor:
         if self._seating.author is None:
             return
         for id, data in self._stores.blocks.batches(self._seating.epoch):
-            batch = admit_batch(data, self._seating.committee)
+            batch, items = admit_items(data, self._seating.committee)
             if batch.author != self._seating.author:
                 continue
             self._sequence = max(self._sequence, batch.sequence)
-            items = items_of(batch)
             ids = tuple(decode_item(item).id for item in items)
             if all(self._stores.blocks.transaction_place(tx_id) is not None for tx_id in ids):
                 continue
@@ -139,7 +139,7 @@ class MempoolActor:
             case FetchedBatch(id, data):
                 self._asked.discard(id)
                 if batch_id(data) == id:
-                    self._keep(data)
+                    self._keep(id, data)
             case Incoming():
                 self._incoming(message)
             case Committed():
@@ -326,7 +326,7 @@ class MempoolActor:
     def _incoming(self, message: Incoming) -> None:
         match message.message:
             case MempoolMessage.BATCH:
-                self._keep(message.body)
+                self._keep(batch_id(message.body), message.body)
             case MempoolMessage.FETCH_BATCH:
                 data = self._stores.blocks.batch(message.body)
                 if data is None:
@@ -340,28 +340,28 @@ class MempoolActor:
             case _:
                 message.refuse(RefusalCode.UNKNOWN)
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, id: bytes, data: bytes) -> None:
         """Store a batch whose form is right, and tell who waits for it."""
-        id = batch_id(data)
-        if self._seating.drawn and decode(data, BatchBytes).anchor != self._seating.committee.anchor:
-            return  # of an epoch that is over, or not here yet: then it is fetched once a vertex refers to it
-        batch = admit_batch(data, self._seating.committee)
+        try:
+            batch, items = admit_items(data, self._seating.committee)
+        except InvalidBatch:
+            if self._seating.drawn and decode(data, BatchBytes).anchor != self._seating.committee.anchor:
+                return  # of an epoch that is over, or not here yet: then it is fetched once a vertex refers to it
+            raise
+        self._checking.came(id, batch, items)
         if not self._stores.blocks.has_batch(id):
             self._stores.writes.later(self._rows(id, data))  # with the vertex that vouches for it, if not before
-        self._told_stored(id, batch.author, len(items_of(batch)), len(data))
+        self._ordering.tell(BatchStored(id, batch.author, len(items), len(data)))
 
     def _rows(self, id: bytes, data: bytes) -> Batch:
         rows = Batch()
         self._stores.blocks.put_batch(rows, self._seating.epoch, id, data)
         return rows
 
-    def _told_stored(self, id: bytes, author: int, count: int, size: int) -> None:
-        self._ordering.tell(BatchStored(id, author, count, size))
-
     def _want(self, id: bytes, peer: NodeId) -> None:
         data = self._stores.blocks.batch(id)
         if data is not None:
-            self._keep(data)
+            self._keep(id, data)
         elif id not in self._asked:
             self._asked.add(id)
             self._context.spawn(self._fetch(id, peer))
