@@ -49,6 +49,16 @@ class Items(Sequence[bytes]):
         if self._ends[0] != 0 or self._ends[-1] != len(framed) - start or any(map(ge, self._ends, self._ends[1:])):
             raise InvalidBatch("offsets")
 
+    @property
+    def ends(self) -> array[int]:
+        """Where each transaction ends among them all."""
+        return self._ends[1:]
+
+    @property
+    def joined(self) -> bytes:
+        """The transactions without their framing."""
+        return self.framed[4 * (len(self) + 2) :]
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 
@@ -116,9 +126,25 @@ def items_of(batch: Batch) -> Items:
 def frame(transactions: Sequence[bytes]) -> bytes:
     """Joined transactions behind their count and offsets, as they stand in a batch."""
     words = array("I", [len(transactions), *accumulate(map(len, transactions), initial=0)])
+    return _bytes(words) + b"".join(transactions)
+
+
+def joined_frame(batches: Sequence[Items]) -> bytes:
+    """`frame` of the transactions of all `batches`, without cutting them out."""
+    if len(batches) == 1:
+        return batches[0].framed
+    words, size = array("I", [sum(map(len, batches)), 0]), 0
+    for items in batches:
+        words.extend([size + end for end in items.ends])
+        size = words[-1]
+    return b"".join([_bytes(words), *[items.joined for items in batches]])
+
+
+def _bytes(words: array[int]) -> bytes:
     if sys.byteorder == "big":
+        words = words[:]
         words.byteswap()
-    return words.tobytes() + b"".join(transactions)
+    return words.tobytes()
 
 
 def _words(data: bytes) -> array[int]:

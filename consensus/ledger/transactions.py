@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, compress, islice
+from operator import not_
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from octra.codec import decode, encode
-from octra.consensus.batch import Items, frame
+from octra.consensus.batch import Items, frame, joined_frame
 from octra.consensus.epoch import DRAWN_RULES
 from octra.consensus.ledger import fees, native, ops
 from octra.consensus.ledger.errors import (
@@ -231,13 +232,14 @@ def first_invalid(batches: Sequence[Sequence[bytes]], rules: StaticRules) -> lis
 
 def _valid(batches: Sequence[Sequence[bytes]], rules: StaticRules) -> Iterator[bool]:
     """Is it valid, of each item of these batches?"""
-    items = batches[0] if len(batches) == 1 else list(chain.from_iterable(batches))
     if rules.epoch is not None or not native.available():
-        return (not isinstance(one, InvalidInput) for one in admit_each(items, rules))
-    framed = items.framed if isinstance(items, Items) else frame(items)
+        return (not isinstance(one, InvalidInput) for one in admit_each(chain.from_iterable(batches), rules))
+    read = [batch for batch in batches if isinstance(batch, Items)]
+    framed = joined_frame(read) if len(read) == len(batches) else frame(list(chain.from_iterable(batches)))
     signed = native.signed_transfers(framed, rules.chain, rules.minimum_fee(ANY_TRANSFER))
     transfers = iter(ed25519.verify_joined(signed.keys, signed.signatures, signed.messages, signed.offsets))
-    others = admit_each([items[index] for index, plain in enumerate(signed.plain) if not plain], rules)
+    other = compress(chain.from_iterable(batches), map(not_, signed.plain)) if 0 in signed.plain else ()
+    others = admit_each(other, rules)
     judged = iter([not isinstance(one, InvalidInput) for one in others])
     return (next(transfers if plain else judged) for plain in signed.plain)
 

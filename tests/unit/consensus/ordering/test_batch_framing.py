@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from ordering.world import RealKeys
 
 from octra.codec import encode
-from octra.consensus.batch import Batch, admit_batch, batch_id, items_of, make_batch
+from octra.consensus.batch import (
+    Batch,
+    Items,
+    admit_batch,
+    batch_id,
+    frame,
+    items_of,
+    joined_frame,
+    make_batch,
+)
 from octra.consensus.errors import InvalidBatch
 from octra.errors import InvalidInput
 
@@ -76,3 +85,11 @@ def test_author_committee_and_version_are_checked(keys: RealKeys) -> None:
 def test_any_bytes_give_a_typed_error(keys: RealKeys, data: bytes) -> None:
     with pytest.raises(InvalidInput):
         admit_batch(data, keys.committee)
+
+
+def test_batches_are_joined_as_if_their_transactions_were_framed_together() -> None:
+    parts = [[b"one"], [b"two", b"three" * 100], [bytes(300)]]
+    framed = [Items(frame(part)) for part in parts]
+    assert joined_frame(framed) == frame([item for part in parts for item in part])
+    assert joined_frame(framed[:1]) == frame(parts[0])
+    assert joined_frame([]) == frame([])
