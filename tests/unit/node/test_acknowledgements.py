@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from octra.consensus.ledger import fees, ops
 from octra.consensus.ledger.transactions import build, sign
 from octra.crypto.ed25519 import SigningKey
 from octra.node import founding
-from octra.node.actors import mempool, ordering
+from octra.node.actors import mempool, ordering, supervisor
 from octra.node.actors.mempool import BatchTick
 from octra.node.actors.ref import ActorCode, Refused
 from octra.node.facade import FullNode
@@ -97,6 +97,34 @@ def test_who_waits_for_a_batch_is_told_when_a_better_offer_took_the_place(
                 await rich
                 with pytest.raises(Refused):
                     await poor
+
+    asyncio.run(scenario())
+
+
+def test_however_many_wait_there_is_one_tick_for_the_next_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that an earlier one has replaced would set another when it comes, and so for ever."""
+    ticks: list[int] = []  # that are set, each time that one is
+    timer = supervisor._Context.timer
+
+    def watched(self: supervisor._Context, at_ms: int, message: object) -> Callable[[], None]:
+        cancel = timer(self, at_ms, message)
+        if isinstance(message, BatchTick):
+            ticks.append(sum(isinstance(one.message, BatchTick) for one in self._timers))
+        return cancel
+
+    monkeypatch.setattr(supervisor._Context, "timer", watched)
+
+    async def scenario() -> None:
+        async with alone(tmp_path, monkeypatch) as (facade, parts):
+            first = asyncio.create_task(submit(facade, payment(parts)))
+            assert await pending(first)
+            for nonce in (2, 3):
+                monkeypatch.setattr(mempool, "BATCH_MS", mempool.BATCH_MS // 2)  # due earlier each time
+                assert await pending(asyncio.create_task(submit(facade, payment(parts, nonce=nonce))))
+            assert len(ticks) >= 3
+            assert set(ticks) == {1}
 
     asyncio.run(scenario())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +46,19 @@ def test_the_higher_fee_for_the_same_work_goes_first_then_the_earlier(chain: Cha
     order = [pool.take(1, LARGE)[0].id for _ in range(4)]
     assert order == [generous.id, large.id, plain.id, later.id]
     assert pool.take(1, LARGE) == []
+
+
+@given(st.lists(st.integers(1, 2**50).flatmap(lambda fee: st.tuples(st.just(fee), st.integers(1, fee))), max_size=8))
+def test_fees_for_work_are_compared_exactly_however_close_they_are(offers: list[tuple[int, int]]) -> None:
+    offers += [(2**50, 2**50 - 1), (2**50 - 1, 2**50 - 2), (2**50 - 2, 2**50 - 3)]
+    transaction = admitted(Chain(), ALICE)
+    pool = Pool()
+    for number, (fee, minimum) in enumerate(offers):
+        sender = b"%033d" % number
+        one = msgspec.structs.replace(transaction, id=b"%032d" % number, sender=sender, fee=fee)
+        pool.add(one, minimum, Account(balance=2**60))
+    taken = [int(pool.take(1, LARGE)[0].id) for _ in offers]
+    assert taken == sorted(range(len(offers)), key=lambda number: (-Fraction(*offers[number]), number))
 
 
 def test_operations_of_seats_go_before_all_others(chain: Chain) -> None:
