@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from octra.codec import decode, encode
-from octra.consensus.batch import Items, admit_batch, items_of
+from octra.consensus.batch import Items, admit_items
 from octra.consensus.certificate import BlockHeader
 from octra.consensus.effects import CommitDraft
 from octra.consensus.evidence import Equivocation, decode_evidence, judge
@@ -220,7 +220,7 @@ class BlockExecutor:
 
     def _items(self, data: bytes) -> Items:
         """The items of a matured batch. Its framing was attested, so a fault in it is nobody's but ours."""
-        return items_of(admit_batch(data, self._seating.committee))
+        return admit_items(data, self._seating.committee)[1]
 
     def _judged(self, proofs: Sequence[bytes]) -> Iterator[SeatFault]:
         """Evidence that holds: whose fault it proves. What does not hold is ignored by every node alike."""
