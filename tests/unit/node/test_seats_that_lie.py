@@ -16,9 +16,9 @@ from whole_node import facts_of, node, submit
 
 from octra.codec import decode, encode
 from octra.consensus import limits
-from octra.consensus.ledger import client, fees, keys, ops
+from octra.consensus.ledger import client, duties, fees, keys, ops
 from octra.consensus.ledger import seat as seat_rules
-from octra.consensus.ledger.records import Account, Fault, FaultKind, Private, Request, SeatBytes
+from octra.consensus.ledger.records import Account, DealtInput, Fault, FaultKind, Private, Request, SeatBytes
 from octra.consensus.ledger.records import request_name as name_of_request
 from octra.consensus.ledger.state import load
 from octra.consensus.ledger.transactions import build, sign
@@ -43,6 +43,7 @@ from octra.node.rpc.facts import Level
 from octra.primitives import address_of
 
 LIAR = 2  # gives wrong shares; who lies about an evaluation is the one who computes it first
+LAST = 3  # gives its parts after the liar: three suffice, and a liar that comes later is not asked
 ALICE, BOB = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
 ENCRYPTED, SENT, DECRYPTED = 100, 30, 20
 PATIENCE_S = 300.0  # a busy machine is no failure
@@ -133,10 +134,16 @@ class Network:
 def lie(patch: pytest.MonkeyPatch, story: Story) -> None:
     """Make seat `LIAR` alter its shares, and the first evaluator of each job its result."""
     honest_part, honest_opening, honest_jobs = seat_rules.make_part, seat_rules.opening_part, evaluation.evaluate_jobs
+    honest_duties = duties._for_input
 
     def make_part(seat: seat_rules.SeatSecrets, *rest: Any) -> ops.InputPart:
         part = honest_part(seat, *rest)
         return replace(part, values=_altered(part.values)) if seat.number == LIAR else part
+
+    def for_input(record: DealtInput, seat: int) -> list[duties.Duty]:
+        waits = seat == LAST and all(row.seat != LIAR for row in record.parts)
+        owed = honest_duties(record, seat)
+        return [duty for duty in owed if not (waits and isinstance(duty, duties.MakeInputPart))]
 
     def opening_part(seat: seat_rules.SeatSecrets, *rest: Any) -> bytes:
         part = honest_opening(seat, *rest)
@@ -152,6 +159,7 @@ def lie(patch: pytest.MonkeyPatch, story: Story) -> None:
                 answers[number] = replace(answers[number], outputs=(_altered(outputs[0]), *outputs[1:]))
         return encode(answers)
 
+    patch.setattr(duties, "_for_input", for_input)
     patch.setattr(seat_rules, "make_part", make_part)
     patch.setattr(seat_rules, "opening_part", opening_part)
     patch.setattr(joint, "evaluate_jobs", evaluate_jobs)
