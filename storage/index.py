@@ -6,19 +6,17 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, repeat
 from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
 from octra.columns import cut
+from octra.compiled import Compiled
 
-LIBRARY: Final = Path(__file__).parent / "_tree.so"
 PLACE: Final = Struct(">QIB")  # height, index, status
 HISTORY: Final = Struct(">32sQI")  # address, all heights less this one, index: the newest come first
 _U64_MAX: Final = 2**64 - 1
@@ -47,7 +45,7 @@ class IndexRows(NamedTuple):
 
 def rows_of(height: int, executed: Executed) -> IndexRows:
     """The rows of a height's transactions."""
-    if _available():
+    if available():
         return _compiled(height, executed)
     ids, indices, counts = executed.ids, executed.indices, executed.counts
     places = dict(zip(ids, map(PLACE.pack, repeat(height), indices, executed.statuses), strict=True))
@@ -64,7 +62,7 @@ def _compiled(height: int, executed: Executed) -> IndexRows:
     assert len(indices) == len(executed.statuses) == len(counts) == count
     assert sum(counts) == concerned
     columns = [ctypes.create_string_buffer(size) for size in (32 * count, 13 * count, 44 * concerned, 32 * concerned)]
-    _library().octra_index_rows(
+    _COMPILED.library.octra_index_rows(
         height,
         count,
         b"".join(executed.ids),
@@ -78,22 +76,13 @@ def _compiled(height: int, executed: Executed) -> IndexRows:
     return IndexRows(cut(keys, 32), cut(places, 13), cut(histories, 44), cut(history_ids, 32))
 
 
-def _available() -> bool:
-    if os.environ.get("OCTRA_NO_KERNEL") == "1":
-        return False
-    try:
-        _library()
-    except (OSError, AttributeError):  # none, or one of an older program
-        return False
-    return True
-
-
-@lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(LIBRARY))
+def _declare(library: ctypes.CDLL) -> None:
     number, pointer, data = ctypes.c_uint64, ctypes.c_void_p, ctypes.c_char_p
     library.octra_index_rows.argtypes = [
         number, number, data, pointer, data, data, pointer, data, data, data, data,
     ]  # fmt: skip
     library.octra_index_rows.restype = None
-    return library
+
+
+_COMPILED: Final = Compiled(Path(__file__).parent / "_tree.so", _declare)
+available = _COMPILED.available

@@ -7,17 +7,15 @@ are the reference, do the same. What is no plain transfer, or breaks a rule, goe
 from __future__ import annotations
 
 import ctypes
-import os
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from octra.columns import Column, cut
+from octra.compiled import Compiled
 
-LIBRARY: Final = Path(__file__).parents[1] / "_ledger.so"
 ACCOUNT_KEY: Final = 33  # bytes: `keys.account` of an address
 
 
@@ -51,18 +49,13 @@ class Settled:
     tips: array[int]  # units, of each batch
 
 
-def available() -> bool:
-    """Was the library built, and not switched off by OCTRA_NO_KERNEL=1?"""
-    return os.environ.get("OCTRA_NO_KERNEL") != "1" and _loaded() is not None
-
-
 def signed_transfers(framed: bytes, chain: bytes, minimum_fee: int) -> Signed:
     """The plain transfers of framed items that keep every static rule but the signature's. Only where `available()`."""
     count = int.from_bytes(framed[:4], "little")
     plain, keys, signatures = (ctypes.create_string_buffer(max(1, size * count)) for size in (1, 32, 64))
     messages = ctypes.create_string_buffer(len(framed) + 16 * count)
     offsets = array("Q", bytes(8 * (count + 1)))
-    found = _library().octra_ledger_signed(
+    found = _COMPILED.library.octra_ledger_signed(
         framed, len(framed), chain, minimum_fee, plain, keys, signatures, messages, offsets.buffer_info()[0]
     )
     assert found >= 0, "the framing was checked"
@@ -75,14 +68,14 @@ def signed_transfers(framed: bytes, chain: bytes, minimum_fee: int) -> Signed:
 def merkle_root(leaves: Column) -> bytes:
     """`octra.crypto.hash.merkle_root`. Only where `available()`."""
     root = ctypes.create_string_buffer(32)
-    _library().octra_ledger_root(bytes(leaves.joined), leaves.sizes.buffer_info()[0], len(leaves), root)
+    _COMPILED.library.octra_ledger_root(bytes(leaves.joined), leaves.sizes.buffer_info()[0], len(leaves), root)
     return root.raw
 
 
 def address_of(key: bytes, *, portable: bool) -> bytes:
     """`octra.primitives.address_of`; if `portable`, as on a processor that has no instructions for it."""
     address = ctypes.create_string_buffer(32)
-    _library().octra_ledger_address(key, portable, address)
+    _COMPILED.library.octra_ledger_address(key, portable, address)
     return address.raw
 
 
@@ -90,7 +83,7 @@ def sum_of_balances(rows: Iterable[bytes | None]) -> int:
     """What these rows of accounts, as far as they exist, hold together. Only where `available()`."""
     joined = b"".join(filter(None, rows))
     words = (ctypes.c_uint64 * 2)()
-    known = _library().octra_ledger_balances(joined, len(joined), words)
+    known = _COMPILED.library.octra_ledger_balances(joined, len(joined), words)
     assert known, "the ledger itself wrote these rows"
     return words[0] | words[1] << 64
 
@@ -103,7 +96,7 @@ class Accounts:
 
     def __init__(self, *, height: int, epoch: int, required_fee: int, secret: int) -> None:
         """`secret`: 64 bits that nobody knew when the transfers were ordered; they scatter the table."""
-        self._library = _library()
+        self._library = _COMPILED.library
         self._handle = self._library.octra_ledger_new(height, epoch, required_fee, secret)
         self._taken: list[bytes] = []  # the library reads them
 
@@ -151,22 +144,6 @@ class Accounts:
         return Settled(cut(keys.raw, ACCOUNT_KEY), Column(rows.raw, sizes).parts(), tips)
 
 
-def _library() -> ctypes.CDLL:
-    library = _loaded()
-    assert library is not None
-    return library
-
-
-@lru_cache(maxsize=1)
-def _loaded() -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-        _declare(library)
-    except (OSError, AttributeError):  # not built, or from other sources
-        return None
-    return library
-
-
 def _declare(library: ctypes.CDLL) -> None:
     pointer, data, number, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint64
     told = ctypes.POINTER(ctypes.c_uint64)
@@ -194,3 +171,7 @@ def _declare(library: ctypes.CDLL) -> None:
     library.octra_ledger_free.argtypes = [pointer]
     for name in ("free", "load", "report", "settled"):
         getattr(library, f"octra_ledger_{name}").restype = None
+
+
+_COMPILED: Final = Compiled(Path(__file__).parents[1] / "_ledger.so", _declare)
+available = _COMPILED.available

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol, cast
@@ -81,7 +82,7 @@ class Opener(Protocol):
         ...
 
 
-class SocketConnection(asyncio.Protocol):
+class SocketConnection(asyncio.Protocol, ABC):
     """What the connections of these carriers share. What one turn of the loop writes becomes one write.
 
     A kind of connection says how bytes become chunks (`_receive`) and turns become bytes (`flush`).
@@ -170,9 +171,9 @@ class SocketConnection(asyncio.Protocol):
             reader.closed()
         self._connections.remove(self)
 
+    @abstractmethod
     def flush(self) -> None:
         """Write what waits, as far as the other side lets us; then close, if that is wanted."""
-        raise NotImplementedError
 
     # For the kinds of connections.
 
@@ -191,9 +192,9 @@ class SocketConnection(asyncio.Protocol):
             if self._reader is not None:
                 self._reader.received(lane, piece)
 
+    @abstractmethod
     def _receive(self) -> None:
         """Deliver what has arrived."""
-        raise NotImplementedError
 
 
 class SocketCarrier:

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from array import array
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from octra.columns import Column, cut
+from octra.compiled import Compiled
 from octra.consensus.statetree import EMPTY_TREE, PATH_BITS
 from octra.storage.errors import CorruptStore
 from octra.storage.kv import Batch, Family, ReadView
@@ -20,7 +19,6 @@ from octra.storage.tree.merge import MergeTrees, Trees, Way, Writes
 from octra.storage.tree.nodes import LINK_SIZE
 from octra.storage.tree.path import CIRCLE_RULES, rules_of
 
-LIBRARY: Final = Path(__file__).parents[1] / "_tree.so"
 NODES_MAX: Final = 400_000  # in memory after a flush: 40 MB when full
 FETCH_MAX: Final = 4_096  # rows that one look at the disk brings
 _POSITION_MAX, _HASH, _ROW = 65, 32, 2 * LINK_SIZE
@@ -32,7 +30,7 @@ class NativeTrees:
 
     def __init__(self, view: ReadView, nodes_max: int = NODES_MAX) -> None:
         """Only where `available()`."""
-        self._view, self._library = view, _library()
+        self._view, self._library = view, _COMPILED.library
         self._address: int = self._library.octra_trees_new(nodes_max)
 
     def __del__(self) -> None:
@@ -142,20 +140,7 @@ def open_trees(view: ReadView) -> Trees:
     return NativeTrees(view) if available() else MergeTrees(view)
 
 
-def available() -> bool:
-    """Was the library built for this machine, and is it not switched off?"""
-    if os.environ.get("OCTRA_NO_KERNEL") == "1":
-        return False
-    try:
-        _library()
-    except (OSError, AttributeError):  # none, or one of an older program
-        return False
-    return True
-
-
-@lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(LIBRARY))
+def _declare(library: ctypes.CDLL) -> None:
     pointer, number, data = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     assert array("I").itemsize == ctypes.sizeof(ctypes.c_uint32)
     assert array("Q").itemsize == ctypes.sizeof(ctypes.c_uint64)
@@ -178,4 +163,7 @@ def _library() -> ctypes.CDLL:
     library.octra_trees_publish.argtypes = [pointer, number]
     for name in ("free", "begin", "hold", "wanted_keys", "make_rows", "take_rows", "publish"):
         getattr(library, f"octra_trees_{name}").restype = None
-    return library
+
+
+_COMPILED: Final = Compiled(Path(__file__).parents[1] / "_tree.so", _declare)
+available = _COMPILED.available

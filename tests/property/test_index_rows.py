@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from octra.storage import index
 from octra.storage.index import Executed, rows_of
 
-pytestmark = pytest.mark.skipif(not index._available(), reason="the library is not built")
+pytestmark = pytest.mark.skipif(not index.available(), reason="the library is not built")
 
 NAMES = st.binary(min_size=1, max_size=2).map(lambda end: bytes(32 - len(end)) + end) | st.binary(
     min_size=32, max_size=32

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -97,16 +96,6 @@ def test_only_what_differs_from_the_disk_is_counted_and_written() -> None:
     way = trees.prove(GLOBAL_TREE, path_of(b"key 3"))
     assert way is not None
     assert sum(len(change.keys) for change in batch.changes if isinstance(change, Puts)) == len(way.bits) + 1
-
-
-def test_a_library_of_another_machine_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tree.so").write_bytes(b"no library")
-    monkeypatch.setattr(native, "LIBRARY", tmp_path / "tree.so")
-    native._library.cache_clear()
-    try:
-        assert not native.available()
-    finally:
-        native._library.cache_clear()
 
 
 @pytest.mark.parametrize("row", [None, b"", b"\1short", bytes(132)])
