@@ -1,6 +1,6 @@
 """How many transfers a network commits, at what cost, and how long each waits: real processes, nothing left out.
 
-    ./run bench chain [--sizes 4,10,16,24] [--transport tls] [--rate 1000] [--seconds 60] [--warm 15]
+    ./run bench chain [--sizes 4,10,16,24] [--transport tls] [--rate 1000] [--seconds 60] [--warm 60]
 
 Disk, state roots, signatures and the common coin are on; every validator is a process of its own. Transfers of 10,000
 accounts are signed outside the clock and offered at a fixed rate, whatever the network answers (open loop). Counted are
@@ -276,8 +276,10 @@ async def measure(network: LocalNetwork, keys: Sequence[SigningKey], options: ar
     committed = await transactions(watcher, first[0] + 1, last[0])
     lost = await missing(clients, load) if not seen.refused else 0
     say(f"{committed / seconds:.0f} committed a second, {lost} missing; then half the rate")
-    half = load.requests(options.rate // 2 * options.half_seconds)
-    background = asyncio.create_task(offer(clients, half, options.rate // 2, Offered()))
+    rate = options.rate // 2
+    half = load.requests(rate * (options.half_warm + options.half_seconds)) if options.half_seconds else []
+    background = asyncio.create_task(offer(clients, half, rate, Offered()))
+    await asyncio.sleep(options.half_warm if half else 0)
     loaded = await probe(clients, probes, min(options.probes, options.half_seconds)) if half else {}
     await background
     for client in clients:
@@ -358,7 +360,8 @@ def main() -> int:
     parser.add_argument("--transport", default="libp2p", choices=["libp2p", "tls"])
     parser.add_argument("--rate", type=int, default=1_000, help="transfers offered a second")
     parser.add_argument("--seconds", type=int, default=60, help="measured, after the warm-up")
-    parser.add_argument("--warm", type=int, default=15)
+    parser.add_argument("--warm", type=int, default=60, help="seconds before: a full network's transfer takes 30")
+    parser.add_argument("--half-warm", type=int, default=20, help="at half the rate, before finality is timed")
     parser.add_argument("--half-seconds", type=int, default=20, help="at half the rate, for finality")
     parser.add_argument("--probes", type=int, default=20, help="transfers whose finality is timed one by one")
     parser.add_argument("--out", type=Path, help="file of the results (default: benchmarks/results/chain-<date>.json)")

@@ -30,8 +30,8 @@ MIN_INTERVAL_MS = 60  # between own vertices while there is work; finality below
 IDLE_INTERVAL_MS, IDLE_INTERVAL_SEAT_MS = 250, 40  # idle pace: max(250, 40 n) ms
 BUSY_SEAT_MS = 60  # for each seat above four: the pause under load, 1.2 s at n = 24
 BUSY_TRANSACTION_MS = 12  # added to the pause for each transaction of a round, up to that: from some 130 a second on
-FULL_TRANSACTIONS = 1_200  # so many in a round double the pause under load: the network can hardly do more
-FULL_PAUSES = 2  # the longest pause, in pauses under load: whoever waits longer than this does not wait for rounds
+FULL_TRANSACTIONS = 2_000  # so many in a round add a pause under load: nearly what 24 seats do a second
+FULL_PAUSES = 4  # the longest pause, in pauses under load: whoever waits longer than this does not wait for rounds
 EXECUTION_LAG = 64  # ordered blocks that may wait for execution before a seat slows down
 SHUN_WAIT_MS = 500  # how long we wait for a quorum without known equivocators
 RESEND_MS = 2_000  # a stalled seat repeats its last vertex: the link may have dropped it

@@ -17,8 +17,8 @@ from octra.consensus.ledger.transactions import first_invalid
 from octra.errors import InvalidInput
 from octra.node.parts import Parts
 
-SEAT_MS: Final = 20  # for each seat above four: the longest wait, a sixth of the longest pause under load
-BYTES_OF_MS: Final = 100  # of a batch, for a millisecond of waiting: a small one is checked at once
+SEAT_MS: Final = 60  # for each seat above four: the longest wait, a fourth of the longest pause under load
+BYTES_OF_MS: Final = 50  # of a batch, for a millisecond of waiting: a small one is checked at once
 KEPT_MAX: Final = 4_096  # verdicts
 READ_MAX: Final = 64  # batches: at most 16 MiB; an older one is read again
 

@@ -10,14 +10,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 
 from octra.codec import decode, encode
+from octra.columns import cut
 from octra.errors import Malformed
 from octra.storage.errors import CorruptStore
-from octra.storage.index import HISTORY, PLACE, Executed, rows_of
+from octra.storage.index import ENTRY, HISTORY, PLACE, Executed, rows_of
 from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
 
 RANGE_VERTICES_MAX: Final = 512  # one answer to a peer that catches up
@@ -195,11 +197,12 @@ class BlockReader:
         self, address: bytes, limit: int, *, before: tuple[int, int] | None = None
     ) -> list[tuple[int, int, bytes]]:
         """(height, index, id) of an account's transactions, newest height first; `before` continues a page."""
-        lower = address if before is None else _account_key(address, *before) + b"\0"
-        rows = self._view.scan(Family.ACCOUNT_TX, lower, _after(address), limit=limit)
-        return [
-            (_U64_MAX - int.from_bytes(key[32:40], "big"), int.from_bytes(key[40:], "big"), row) for key, row in rows
-        ]
+        lower = address if before is None else _account_key(address, before[0])
+        rows = self._view.scan(Family.ACCOUNT_TX, lower, _after(address), limit=limit + 1)
+        entries = ((_height(key), *ENTRY.unpack(entry)) for key, row in rows for entry in cut(row, ENTRY.size))
+        if before is not None:
+            entries = (entry for entry in entries if entry[0] != before[0] or entry[1] > before[1])
+        return list(islice(entries, limit))
 
     def certificate(self, kind: CertificateKind, epoch: int, height: int) -> bytes | None:
         """A checkpoint, epoch record, certificate or evidence."""
@@ -261,7 +264,8 @@ class BlockStore(BlockReader):
         batch.put(Family.RECEIPT, u64(height), encode(list(zip(executed.indices, executed.receipts, strict=True))))
         rows = rows_of(height, executed)
         batch.put_many(Family.TX, rows.ids, rows.places, len(rows.ids) * (32 + PLACE.size))
-        batch.put_many(Family.ACCOUNT_TX, rows.histories, rows.history_ids, len(rows.histories) * (HISTORY.size + 32))
+        size = len(rows.histories) * HISTORY.size + sum(map(len, rows.entries))
+        batch.put_many(Family.ACCOUNT_TX, rows.histories, rows.entries, size)
 
     def put_place(self, batch: Batch, tx_id: bytes, place: TxPlace) -> None:
         """An executed transaction has ended otherwise than its receipt says."""
@@ -309,12 +313,12 @@ def _parse_certificate(key: bytes, row: bytes) -> tuple[int, int, bytes]:
     return int.from_bytes(key[1:5], "big"), int.from_bytes(key[5:], "big"), row
 
 
-def _parse_account(key: bytes) -> tuple[int, int]:
-    return _U64_MAX - int.from_bytes(key[32:40], "big"), int.from_bytes(key[40:], "big")
+def _account_key(address: bytes, height: int) -> bytes:
+    return HISTORY.pack(address, _U64_MAX - height)
 
 
-def _account_key(address: bytes, height: int, index: int) -> bytes:
-    return HISTORY.pack(address, _U64_MAX - height, index)
+def _height(account_key: bytes) -> int:
+    return _U64_MAX - int.from_bytes(account_key[32:], "big")
 
 
 def _round_end(epoch: int, last_round: int) -> bytes:

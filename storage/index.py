@@ -14,11 +14,12 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
-from octra.columns import cut
+from octra.columns import Column, cut
 from octra.compiled import Compiled
 
 PLACE: Final = Struct(">QIB")  # height, index, status
-HISTORY: Final = Struct(">32sQI")  # address, all heights less this one, index: the newest come first
+HISTORY: Final = Struct(">32sQ")  # address, all heights less this one: the newest come first
+ENTRY: Final = Struct(">I32s")  # index, id: of each transaction at that height that concerns the address
 _U64_MAX: Final = 2**64 - 1
 
 
@@ -40,7 +41,7 @@ class IndexRows(NamedTuple):
     ids: Sequence[bytes]
     places: Sequence[bytes]
     histories: Sequence[bytes]
-    history_ids: Sequence[bytes]
+    entries: Sequence[bytes]  # of each history, joined: accounts are in several of a full block's transactions
 
 
 def rows_of(height: int, executed: Executed) -> IndexRows:
@@ -49,11 +50,13 @@ def rows_of(height: int, executed: Executed) -> IndexRows:
         return _compiled(height, executed)
     ids, indices, counts = executed.ids, executed.indices, executed.counts
     places = dict(zip(ids, map(PLACE.pack, repeat(height), indices, executed.statuses), strict=True))
-    concerned = chain.from_iterable(map(repeat, indices, counts))
-    keys = map(HISTORY.pack, cut(executed.accounts, 32), repeat(_U64_MAX - height), concerned)
-    histories = dict(zip(keys, chain.from_iterable(map(repeat, ids, counts)), strict=True))
+    histories: dict[bytes, list[bytes]] = {}
+    concerned = chain.from_iterable(map(repeat, map(ENTRY.pack, indices, ids), counts))
+    for address, entry in zip(cut(executed.accounts, 32), concerned, strict=True):
+        histories.setdefault(HISTORY.pack(address, _U64_MAX - height), []).append(entry)
     by_id, by_account = sorted(places), sorted(histories)
-    return IndexRows(by_id, [places[id] for id in by_id], by_account, [histories[key] for key in by_account])
+    entries = [b"".join(sorted(histories[key])) for key in by_account]
+    return IndexRows(by_id, [places[id] for id in by_id], by_account, entries)
 
 
 def _compiled(height: int, executed: Executed) -> IndexRows:
@@ -61,8 +64,9 @@ def _compiled(height: int, executed: Executed) -> IndexRows:
     indices, counts = array("I", executed.indices), array("I", executed.counts)
     assert len(indices) == len(executed.statuses) == len(counts) == count
     assert sum(counts) == concerned
-    columns = [ctypes.create_string_buffer(size) for size in (32 * count, 13 * count, 44 * concerned, 32 * concerned)]
-    _COMPILED.library.octra_index_rows(
+    sizes = (32 * count, PLACE.size * count, HISTORY.size * concerned, ENTRY.size * concerned)
+    columns, lengths = [ctypes.create_string_buffer(size) for size in sizes], array("I", bytes(4 * concerned))
+    found = _COMPILED.library.octra_index_rows(
         height,
         count,
         b"".join(executed.ids),
@@ -71,17 +75,23 @@ def _compiled(height: int, executed: Executed) -> IndexRows:
         bytes(executed.accounts),
         counts.buffer_info()[0],
         *columns,
+        lengths.buffer_info()[0],
     )
-    keys, places, histories, history_ids = (column.raw for column in columns)
-    return IndexRows(cut(keys, 32), cut(places, 13), cut(histories, 44), cut(history_ids, 32))
+    keys, places, histories, entries = (column.raw for column in columns)
+    return IndexRows(
+        cut(keys, 32),
+        cut(places, PLACE.size),
+        cut(histories[: HISTORY.size * found], HISTORY.size),
+        Column(entries, lengths[:found]).parts(),
+    )
 
 
 def _declare(library: ctypes.CDLL) -> None:
     number, pointer, data = ctypes.c_uint64, ctypes.c_void_p, ctypes.c_char_p
     library.octra_index_rows.argtypes = [
-        number, number, data, pointer, data, data, pointer, data, data, data, data,
+        number, number, data, pointer, data, data, pointer, data, data, data, data, pointer,
     ]  # fmt: skip
-    library.octra_index_rows.restype = None
+    library.octra_index_rows.restype = number
 
 
 _COMPILED: Final = Compiled(Path(__file__).parent / "_tree.so", _declare)

@@ -53,7 +53,7 @@ _Snapshot = Any
 _Cursor = Any
 
 
-FORMAT: Final = 3  # of keys and values; 1 and 2 (versioned tree nodes) were never released
+FORMAT: Final = 4  # of keys and values; those before were never released
 _FORMAT_FILE = "FORMAT"  # beside the rows, so that a newer database is recognised before it is opened
 _FORMAT_KEY = b"format"
 

@@ -11,7 +11,7 @@ inline void put_big(std::uint64_t value, int size, std::uint8_t* out) {
   for (int i = 0; i < size; i++) out[i] = static_cast<std::uint8_t>(value >> 8 * (size - 1 - i));
 }
 
-// Joined rows in the order of their keys, which start with eight bytes that nearly always decide.
+// Keys and values of fixed sizes, given out in the order of the keys; their first eight bytes nearly always decide.
 class SortedRows {
  public:
   SortedRows(std::size_t count, std::size_t key_size, std::size_t value_size)
@@ -22,7 +22,8 @@ class SortedRows {
   std::uint8_t* key(std::size_t at) { return &keys_[at * key_size_]; }
   std::uint8_t* value(std::size_t at) { return &values_[at * value_size_]; }
 
-  void write(std::uint8_t* keys, std::uint8_t* values) {
+  template <class Take>
+  void in_order(Take take) {
     for (std::size_t at = 0; at * key_size_ < keys_.size(); at++) {
       std::uint64_t head = 0;
       for (int i = 0; i < 8; i++) head = head << 8 | key(at)[i];
@@ -31,10 +32,7 @@ class SortedRows {
     std::sort(order_.begin(), order_.end(), [this](const Row& one, const Row& other) {
       return one.head != other.head ? one.head < other.head : std::memcmp(key(one.at), key(other.at), key_size_) < 0;
     });
-    for (const Row& row : order_) {
-      std::memcpy(keys, key(row.at), key_size_), keys += key_size_;
-      std::memcpy(values, value(row.at), value_size_), values += value_size_;
-    }
+    for (const Row& row : order_) take(key(row.at), value(row.at));
   }
 
  private:

@@ -639,13 +639,14 @@ OCTRA_EXPORT void octra_trees_publish(void* handle, int flushed) { of(handle).pu
 // --- the index of transactions ---
 
 // Rows of `count` transactions of a height, sorted by key: id -> height, index, status; and for each of the accounts
-// (32 bytes each, `counts` of every transaction) address, all heights less this one, index -> id.
-OCTRA_EXPORT void octra_index_rows(u64 height, u64 count, const u8* ids, const u32* indices, const u8* statuses,
-                                   const u8* accounts, const u32* counts, u8* keys, u8* values, u8* account_keys,
-                                   u8* account_values) {
+// (32 bytes each, `counts` of every transaction) address, all heights less this one -> index and id of each of them.
+// Answers how many accounts there are; `account_sizes` gets the bytes of each one's value.
+OCTRA_EXPORT u64 octra_index_rows(u64 height, u64 count, const u8* ids, const u32* indices, const u8* statuses,
+                                  const u8* accounts, const u32* counts, u8* keys, u8* values, u8* account_keys,
+                                  u8* account_values, u32* account_sizes) {
   std::size_t concerned = 0;
   for (u64 i = 0; i < count; i++) concerned += counts[i];
-  octra::SortedRows places(count, 32, 13), histories(concerned, 44, 32);
+  octra::SortedRows places(count, 32, 13), histories(concerned, 36, 32);
   std::size_t at = 0;
   for (u64 i = 0; i < count; i++, ids += 32) {
     std::memcpy(places.key(i), ids, 32);
@@ -654,11 +655,26 @@ OCTRA_EXPORT void octra_index_rows(u64 height, u64 count, const u8* ids, const u
     places.value(i)[12] = statuses[i];
     for (u32 account = 0; account < counts[i]; account++, at++, accounts += 32) {
       std::memcpy(histories.key(at), accounts, 32);
-      octra::put_big(~height, 8, histories.key(at) + 32);
-      octra::put_big(indices[i], 4, histories.key(at) + 40);
+      octra::put_big(indices[i], 4, histories.key(at) + 32);
       std::memcpy(histories.value(at), ids, 32);
     }
   }
-  places.write(keys, values);
-  histories.write(account_keys, account_values);
+  places.in_order([&](const u8* key, const u8* value) {
+    std::memcpy(keys, key, 32), keys += 32;
+    std::memcpy(values, value, 13), values += 13;
+  });
+  u64 found = 0;
+  const u8* last = nullptr;
+  histories.in_order([&](const u8* key, const u8* id) {
+    if (!last || std::memcmp(last, key, 32) != 0) {
+      std::memcpy(account_keys, key, 32);
+      octra::put_big(~height, 8, account_keys + 32);
+      account_keys += 40, account_sizes[found++] = 0;
+    }
+    last = key;
+    std::memcpy(account_values, key + 32, 4);
+    std::memcpy(account_values + 4, id, 32);
+    account_values += 36, account_sizes[found - 1] += 36;
+  });
+  return found;
 }

@@ -129,6 +129,7 @@ def test_a_transaction_is_found_by_id_by_account_and_in_its_batch(store: KeyValu
     first = blocks.account_transactions(bob, 7)
     rest = blocks.account_transactions(bob, 100, before=first[-1][:2])
     assert [row[2] for row in first + rest] == [identifier(h * 10 + i) for h in (4, 3, 2, 1, 0) for i in range(5)]
+    assert blocks.account_transactions(bob, 5, before=(3, 4)) == [(2, i, identifier(20 + i)) for i in range(5)]
 
     assert [height for height, _ in blocks.latest_commits(2)] == [4, 3]
     assert [height for height, _ in blocks.latest_commits(9, before=2)] == [1, 0]
