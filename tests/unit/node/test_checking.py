@@ -51,7 +51,7 @@ class Seat:
 
 def test_the_more_a_batch_holds_the_longer_it_waits_for_others_up_to_a_limit() -> None:
     seat = Seat(24)
-    small, large, largest = seat.hold(KEY), seat.hold(*[KEY] * 20), seat.hold(*[KEY] * 300)
+    small, large, largest = seat.hold(KEY), seat.hold(*[KEY] * 20), seat.hold(*[KEY] * 400)
     assert seat.checking.add(largest, 1_000) == 1_000 + LONGEST_MS
     due_ms = seat.checking.add(large, 1_000)
     assert due_ms is not None
