@@ -20,6 +20,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ from octra.primitives import address_of, print_address
 ACCOUNTS = 10_000
 PROBES = 200  # of these are for transfers that are timed one by one, so that no nonce waits for another's turn
 CALL = 100  # transfers in one request
-CONNECTIONS = 4  # to each node: a slow answer does not hold up the next request
+CONNECTIONS = 64  # to each node: an answer comes with the batch, seconds later, and must not hold up the next request
+IDLE_S = 30.0  # the node closes an unused connection after a minute
 PROBE_PAUSE_S = 0.37  # not in step with the rounds
 DRAIN_S = 60.0
 RESULTS = Path(__file__).parent / "results"
@@ -49,7 +51,7 @@ class Client:
     def __init__(self, address: str) -> None:
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = deque()  # since when
         self._places = asyncio.Semaphore(CONNECTIONS)
 
     async def post(self, body: bytes) -> bytes:
@@ -63,17 +65,17 @@ class Client:
 
     async def _send(self, data: bytes) -> bytes:
         async with self._places:
-            while self._idle and self._idle[-1][0].at_eof():
-                self._idle.pop()[1].close()  # the node keeps an unused one for a minute
+            while self._idle and (self._idle[0][2] < time.monotonic() - IDLE_S or self._idle[0][0].at_eof()):
+                self._idle.popleft()[1].close()
             if self._idle:
-                reader, writer = self._idle.pop()
+                reader, writer, _ = self._idle.popleft()
             else:
                 reader, writer = await asyncio.open_connection(self._host, self._port)
             writer.write(data)
             fields = (await reader.readuntil(b"\r\n\r\n")).lower()
             size = int(fields.partition(b"content-length:")[2].partition(b"\r\n")[0])
             answer = await reader.readexactly(size)
-            self._idle.append((reader, writer))
+            self._idle.append((reader, writer, time.monotonic()))
             return answer
 
     async def call(self, method: str, *parameters: Any) -> Any:
@@ -84,7 +86,7 @@ class Client:
         return answer["result"]
 
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
 

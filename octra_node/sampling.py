@@ -1,7 +1,7 @@
 """Where a node's processor time goes, by sampling: off unless the environment has `OCTRA_CPU_SAMPLES`.
 
 Every 10 ms of processor time the kernel interrupts the process; the handler looks which parts of the program its
-threads are in, leaves out those that wait, and shares the 10 ms among the rest. The sums are a file in the node's
+threads are in, and counts for each what its thread's own clock has advanced. The sums are a file in the node's
 directory, mapped into memory, so that a benchmark reads them while the node runs. A sample costs some ten microseconds.
 """
 
@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -20,7 +22,7 @@ from typing import Final
 VARIABLE: Final = "OCTRA_CPU_SAMPLES"
 FILE: Final = "cpu.samples"
 INTERVAL_S: Final = 0.01
-ELSEWHERE: Final = "elsewhere"  # every Python thread was waiting: RocksDB's own threads, or the kernel
+ELSEWHERE: Final = "elsewhere"  # threads that Python does not know: RocksDB's own
 WAITING: Final = ("/selectors.py", "/threading.py", "/concurrent/futures/")
 
 # A part, and what the path of a source file contains that belongs to it. The innermost frame that belongs to any part
@@ -43,8 +45,8 @@ PARTS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 NAMES: Final = tuple(name for name, _ in PARTS)
 _REST, _ELSEWHERE = NAMES.index("rest"), NAMES.index(ELSEWHERE)
 _WAITS: Final = -1
-_WHOLE: Final = 60  # a sample: divides by as many threads as are ever busy at once
-_SLOT: Final = 8
+_OTHERS: Final = 0  # no thread's name
+_SLOT: Final = 8  # nanoseconds of a part
 
 
 class Sampler:
@@ -55,6 +57,10 @@ class Sampler:
             file.truncate(_SLOT * len(NAMES))
             self._sums = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
         self._known: dict[str, int | None] = {}
+        self._clocks: dict[int, int] = {}  # of each thread, when it was last seen
+        self._open: Counter[int] = Counter()  # of each thread: nanoseconds that no part has yet
+        self._clock = time.process_time_ns()
+        self._sampling = False
 
     def start(self) -> None:
         """Begin to sample; called once, on the main thread."""
@@ -64,11 +70,25 @@ class Sampler:
         atexit.register(signal.setitimer, signal.ITIMER_PROF, 0)  # without its handler the signal kills
 
     def _sample(self, _: int, interrupted: FrameType | None) -> None:
+        if self._sampling:  # a signal in the middle of the last one's handler
+            return
+        self._sampling = True
         own = threading.get_ident()
-        frames = [interrupted if thread == own else frame for thread, frame in sys._current_frames().items()]
-        busy = [part for part in map(self._part_in, frames) if part != _WAITS] or [_ELSEWHERE]
-        for part in busy:
-            self._sums[part] += _WHOLE // len(busy)
+        others, self._clock = -self._clock, time.process_time_ns()
+        others += self._clock
+        for thread, frame in sys._current_frames().items():
+            clock = time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
+            spent = max(0, clock - self._clocks.get(thread, clock))  # a name may be another thread's by now
+            self._clocks[thread] = clock
+            self._open[thread] += spent
+            others -= spent
+            part = self._part_in(interrupted if thread == own else frame)
+            if part != _WAITS:  # else it counts where the thread is next seen at work
+                self._sums[part] += self._open.pop(thread)
+        self._open[_OTHERS] += others  # for moments below zero: a thread may run while the clocks are read
+        if self._open[_OTHERS] > 0:
+            self._sums[_ELSEWHERE] += self._open.pop(_OTHERS)
+        self._sampling = False
 
     def _part_in(self, frame: FrameType | None) -> int:
         innermost = True
@@ -99,4 +119,4 @@ def start_if_asked(directory: Path) -> None:
 def read(directory: Path) -> dict[str, float]:
     """Seconds of each part so far, of the node in `directory`."""
     sums = memoryview((directory / FILE).read_bytes()).cast("Q")
-    return {name: total / _WHOLE * INTERVAL_S for name, total in zip(NAMES, sums, strict=True)}
+    return {name: total / 1e9 for name, total in zip(NAMES, sums, strict=True)}

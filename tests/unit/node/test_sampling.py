@@ -72,5 +72,5 @@ def test_threads_that_wait_are_left_out(tmp_path: Path) -> None:
         over.set()
         waiting.join()
     spent = sampling.read(tmp_path)
-    assert spent["rest"] == pytest.approx(sum(spent.values()))
-    assert spent["rest"] > 0
+    assert spent["rest"] + spent["elsewhere"] == pytest.approx(sum(spent.values()))  # and threads of libraries
+    assert spent["rest"] > 0.1
