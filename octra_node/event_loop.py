@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-# A block makes some thousand objects that live until it is written. Python's collector looks at the living whenever
-# there are 700 new ones: 2 us a transaction, and never garbage.
-NEW_OBJECTS: Final = 20_000
+# A full block makes some ten thousand objects that live until it is written. Python's collector looks at the living
+# whenever there are 700 new ones: 2 us a transaction, and never garbage.
+NEW_OBJECTS: Final = 100_000
 
 _make: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with suppress(ImportError):  # no wheel for this machine: the same node, with a tenth more work

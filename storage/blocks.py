@@ -6,6 +6,7 @@ so that a commit's rows travel together with its state.
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from octra.codec import decode, encode
-from octra.columns import cut
+from octra.columns import Column, cut
 from octra.errors import Malformed
 from octra.storage.errors import CorruptStore
 from octra.storage.index import ENTRY, HISTORY, PLACE, Executed, rows_of
@@ -69,6 +70,14 @@ class CommitRow(msgspec.Struct, array_like=True, frozen=True):
     header: bytes
     vertices: tuple[bytes, ...]  # ids in agreed order
     batches: tuple[tuple[bytes, int], ...]  # (id, transaction count) in execution order
+
+
+class ReceiptRow(msgspec.Struct, array_like=True, frozen=True):
+    """All receipts of a height: the index of each transaction, the size of its receipt, and the receipts joined."""
+
+    indices: list[int]
+    sizes: list[int]
+    joined: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +270,12 @@ class BlockStore(BlockReader):
         """Store all receipts of a height and make them findable by transaction id, and by the accounts concerned."""
         if not executed.ids:
             return
-        batch.put(Family.RECEIPT, u64(height), encode(list(zip(executed.indices, executed.receipts, strict=True))))
+        receipts = executed.receipts if isinstance(executed.receipts, Column) else Column.of(executed.receipts)
+        row = ReceiptRow(list(executed.indices), list(receipts.sizes), bytes(receipts.joined))
+        batch.put(Family.RECEIPT, u64(height), encode(row))
         rows = rows_of(height, executed)
         batch.put_many(Family.TX, rows.ids, rows.places, len(rows.ids) * (32 + PLACE.size))
-        size = len(rows.histories) * HISTORY.size + sum(map(len, rows.entries))
+        size = len(rows.histories) * HISTORY.size + len(executed.accounts) // 32 * ENTRY.size
         batch.put_many(Family.ACCOUNT_TX, rows.histories, rows.entries, size)
 
     def put_place(self, batch: Batch, tx_id: bytes, place: TxPlace) -> None:
@@ -347,6 +358,7 @@ def _decode_commit(row: bytes) -> CommitRow:
 
 def _decode_receipts(row: bytes) -> list[tuple[int, bytes]]:
     try:
-        return decode(row, list[tuple[int, bytes]], "receipts")
-    except Malformed as error:
+        found = decode(row, ReceiptRow, "receipts")
+        return list(zip(found.indices, Column(found.joined, found.sizes).parts(), strict=True))
+    except (Malformed, struct.error, ValueError, OverflowError) as error:
         raise CorruptStore("the receipts of a height do not decode") from error

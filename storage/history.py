@@ -15,14 +15,13 @@ from octra.errors import Malformed
 from octra.storage.errors import CorruptStore, NotFound
 from octra.storage.kv import Batch, Family, ReadView, u64
 
-Replaced = tuple[bytes, bytes | None]  # a key and its value before; None: it had none
-
 
 class TreeChange(Struct, array_like=True, frozen=True, gc=False):
-    """What a height replaced in one tree."""
+    """What a height replaced in one tree: keys, and the value of each before; None: it had none."""
 
     tree: bytes
-    rows: list[Replaced]
+    keys: list[bytes]
+    before: list[bytes | None]
 
 
 class History(Struct, array_like=True, frozen=True, gc=False):
@@ -62,7 +61,7 @@ def touched(view: ReadView, height: int, head: int) -> dict[bytes, set[bytes]]:
     found: dict[bytes, set[bytes]] = {}
     for _, history in later(view, height, head):
         for change in history.changes:
-            found.setdefault(change.tree, set()).update(key for key, _ in change.rows)
+            found.setdefault(change.tree, set()).update(change.keys)
     return found
 
 
@@ -75,9 +74,10 @@ def values_at(view: ReadView, tree: bytes, height: int, *, base: int, head: int)
             if change.tree != tree:
                 continue
             if at > height:
-                values.update(change.rows)  # the row nearest to `height` comes last, and holds
+                # The row nearest to `height` comes last, and holds.
+                values.update(zip(change.keys, change.before, strict=True))
             else:
-                current.update(key for key, _ in change.rows)
+                current.update(change.keys)
     keys = sorted(current - values.keys())
     rows = view.get_many(Family.STATE, [tree + key for key in keys])
     return values | dict(zip(keys, rows, strict=True))

@@ -22,7 +22,7 @@ class Family(Enum):
     BATCH_ID = "batch_id"  # id 32 -> epoch u32
     COMMIT = "commit"  # height u64 -> CommitRow
     TX = "tx"  # tx id 32 -> height u64, index u32, status u8
-    RECEIPT = "receipt"  # height u64 -> index and bytes of each receipt
+    RECEIPT = "receipt"  # height u64 -> ReceiptRow
     ACCOUNT_TX = "account_tx"  # address 32, ~height u64 -> index u32 and tx id 32 of each
     SETTLEMENT = "settlement"  # tx id 32 -> how a pending transaction ended
     BLOB = "blob"  # digest 32 -> ciphertext or sealed dealing, kept beside the state that names it

@@ -358,7 +358,7 @@ class StateStore(StateReader):
         assert max(value_sizes, default=0) <= VALUE_BYTES_MAX
         size = len(names) * len(tree) + sum(sizes) + sum(value_sizes)
         batch.put_many(Family.STATE, [tree + key for key in names], values, size)
-        changes.append(TreeChange(tree, list(zip(writes, stored, strict=True))))
+        changes.append(TreeChange(tree, list(writes), list(stored)))
         return self._trees.apply(tree, writes)
 
     def _stored(self, tree: bytes, keys: Sequence[bytes]) -> list[bytes | None]:
