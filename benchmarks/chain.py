@@ -41,6 +41,8 @@ CALL = 100  # transfers in one request
 CONNECTIONS = 64  # to each node: an answer comes with the batch, seconds later, and must not hold up the next request
 IDLE_S = 30.0  # the node closes an unused connection after a minute
 PROBE_PAUSE_S = 0.37  # not in step with the rounds
+EDGE_S = 20  # the longest wait for a block, at both edges of a measurement together
+POLL_S = 0.1
 DRAIN_S = 60.0
 RESULTS = Path(__file__).parent / "results"
 
@@ -225,6 +227,17 @@ async def certified(client: Client) -> tuple[int, int]:
     return int(status["certified_height"]), int(status["round"])
 
 
+async def next_certified(client: Client) -> tuple[int, int]:
+    """The same at the moment when another block is certified: full ones are seconds apart, so that else a measurement
+    of a minute holds a block too much or too little."""
+    known = latest = await certified(client)
+    deadline = time.monotonic() + EDGE_S / 2
+    while latest[0] == known[0] and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_S)
+        latest = await certified(client)
+    return latest
+
+
 async def transactions(client: Client, first: int, last: int) -> int:
     """Transactions in blocks `first` to `last`."""
     found, cursor = 0, ""
@@ -263,15 +276,15 @@ async def measure(network: LocalNetwork, keys: Sequence[SigningKey], options: ar
     load, probes = Load(chain, keys[PROBES:], len(clients)), Load(chain, keys[:PROBES], len(clients))
     idle = await probe(clients, probes, options.probes)
     say(f"idle finality {idle}; signing {options.rate * (options.warm + options.seconds)} transfers")
-    warm, main = load.requests(options.rate * options.warm), load.requests(options.rate * options.seconds)
+    warm, main = load.requests(options.rate * options.warm), load.requests(options.rate * (options.seconds + EDGE_S))
     say("warming up")
     seen = Offered()
     await offer(clients, warm, options.rate, Offered())
     say("measuring")
-    before, first, started = Usage.now(network), await certified(watcher), time.monotonic()
     sending = asyncio.create_task(offer(clients, main, options.rate, seen))
+    first, before, started = await next_certified(watcher), Usage.now(network), time.monotonic()
     await asyncio.sleep(options.seconds)
-    after, last, seconds = Usage.now(network), await certified(watcher), time.monotonic() - started
+    last, after, seconds = await next_certified(watcher), Usage.now(network), time.monotonic() - started
     memory = memory_mib(network)
     await sending
     spent = after.since(before)

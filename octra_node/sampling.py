@@ -73,16 +73,17 @@ class Sampler:
         if self._sampling:  # a signal in the middle of the last one's handler
             return
         self._sampling = True
-        own = threading.get_ident()
         others, self._clock = -self._clock, time.process_time_ns()
         others += self._clock
-        for thread, frame in sys._current_frames().items():
+        frames: dict[int, FrameType | None] = dict(sys._current_frames())
+        frames[threading.get_ident()] = interrupted  # not our own: it would refer to itself, and to all below it
+        for thread, frame in frames.items():
             clock = time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
             spent = max(0, clock - self._clocks.get(thread, clock))  # a name may be another thread's by now
             self._clocks[thread] = clock
             self._open[thread] += spent
             others -= spent
-            part = self._part_in(interrupted if thread == own else frame)
+            part = self._part_in(frame)
             if part != _WAITS:  # else it counts where the thread is next seen at work
                 self._sums[part] += self._open.pop(thread)
         self._open[_OTHERS] += others  # for moments below zero: a thread may run while the clocks are read
