@@ -15,8 +15,8 @@ import os
 import struct
 from hashlib import sha256
 
-# What nacl.bindings calls: the checks there cost as much as to encrypt two kilobytes. PyNaCl has no types for it.
-from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
@@ -56,32 +56,22 @@ def message_end(stream: bytes, start: int) -> int:
 class Cipher:
     """One direction of a channel: messages are encrypted, and decrypted, in their order."""
 
-    __slots__ = ("_count", "_key")
+    __slots__ = ("_aead", "_count")
 
     def __init__(self, key: bytes) -> None:
         assert len(key) == KEY_SIZE
-        self._key, self._count = key, 0
+        self._aead, self._count = ChaCha20Poly1305(key), 0
 
     def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
         """The next message: `plaintext` and a tag of 16 bytes."""
-        size, nonce = len(plaintext), self._nonce()
-        message = ffi.new("unsigned char[]", size + TAG_SIZE)
-        lib.crypto_aead_chacha20poly1305_ietf_encrypt(
-            message, ffi.NULL, plaintext, size, associated, len(associated), ffi.NULL, nonce, self._key
-        )
-        return bytes(ffi.buffer(message))
+        return self._aead.encrypt(self._nonce(), plaintext, associated)
 
     def decrypt(self, message: bytes, associated: bytes = b"") -> bytes:
         """The plaintext of the next message; raises `NoiseRefused`."""
-        size, nonce = len(message), self._nonce()
-        if size >= TAG_SIZE:
-            plaintext = ffi.new("unsigned char[]", size - TAG_SIZE)
-            failed = lib.crypto_aead_chacha20poly1305_ietf_decrypt(
-                plaintext, ffi.NULL, ffi.NULL, message, size, associated, len(associated), nonce, self._key
-            )
-            if not failed:
-                return bytes(ffi.buffer(plaintext))
-        raise NoiseRefused("a message that its sender did not write")
+        try:
+            return self._aead.decrypt(self._nonce(), message, associated)
+        except InvalidTag as error:
+            raise NoiseRefused("a message that its sender did not write") from error
 
     def _nonce(self) -> bytes:
         nonce = NONCE.pack(self._count)
