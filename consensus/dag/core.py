@@ -216,7 +216,10 @@ def _resend(state: DagState, effects: list[Effect]) -> None:
     assert state.now_ms is not None
     if own is None or own.last_entry is None or own.pending_round:
         return
-    if state.now_ms >= own.sent_ms + limits.RESEND_MS:
+    stalled_ms = own.sent_ms
+    if not own.is_silent(state.store):  # it may go on after its pause
+        stalled_ms = max(stalled_ms, own.ready_ms(state.store, state.work_pending))
+    if state.now_ms >= stalled_ms + limits.RESEND_MS:
         own.sent_ms = state.now_ms
         effects.append(Broadcast(own.last_entry.vertex))
 

@@ -237,6 +237,16 @@ def test_a_stalled_seat_repeats_its_last_vertex() -> None:
     assert only(Broadcast, seat.wait(1)).vertex == sent
 
 
+def test_a_seat_that_only_pauses_does_not_repeat_its_last_vertex() -> None:
+    seat = Seat()
+    assert seat.state.own is not None
+    seat.state.own.pace = Pace(0, 3 * limits.RESEND_MS, 0)
+    seat.seal(only(Propose, seat.log))
+    seat.receive(*rounds(1, skip=(0,))[0])
+    assert none(Broadcast, seat.wait(2 * limits.RESEND_MS))
+    assert only(Propose, seat.wait(limits.RESEND_MS))
+
+
 def test_a_new_link_gets_the_last_own_vertex() -> None:
     seat = Seat()
     vertex = only(Broadcast, seat.seal(only(Propose, seat.log))).vertex
