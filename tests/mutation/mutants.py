@@ -11,7 +11,8 @@ from dataclasses import dataclass
 RULE = "unit/consensus/ordering/test_decision_rule.py"
 STORE = "unit/consensus/ordering/test_dag_store.py"
 BLOCKS = "unit/consensus/ordering/test_block_order.py"
-CORE = "unit/consensus/ordering/test_core_events.py"
+VERTICES = "unit/consensus/ordering/test_core_vertices.py"
+ORDER = "unit/consensus/ordering/test_core_order.py"
 LEADERS = "unit/consensus/ordering/test_slot_leaders.py"
 DELTAS = "unit/consensus/ordering/test_delta_tally.py"
 VERTEX = "unit/consensus/ordering/test_vertex_rules.py"
@@ -157,7 +158,7 @@ MUTANTS = (
         "consensus/dag/core.py",
         "floor = max(floor, leader.round - limits.GC_ROUNDS)",
         "floor = max(floor, state.store.highest_round - 12)",
-        (CORE,),
+        (ORDER,),
     ),
     Mutant(
         15,
@@ -165,7 +166,7 @@ MUTANTS = (
         "consensus/dag/core.py",
         "leader.round - limits.GC_ROUNDS)\n",
         "leader.round - limits.GC_ROUNDS + 32)\n",
-        (CORE,),
+        (ORDER,),
     ),
     Mutant(
         16,
@@ -200,7 +201,7 @@ MUTANTS = (
         "    from octra.consensus.vertex import seal_vertex\n"
         "    early = seal_vertex(order.header, order.body, bytes(48 if order.coin_round else 0), lambda _: bytes(64))\n"
         "    effects += [Broadcast(early), order]",
-        (CORE,),
+        (VERTICES,),
     ),
     Mutant(
         20,
@@ -208,7 +209,7 @@ MUTANTS = (
         "consensus/dag/propose.py",
         "self.last_round = resume_round  #",
         "self.last_round = max(0, resume_round - 1)  #",
-        (CORE,),
+        (VERTICES,),
     ),
     Mutant(
         21,
@@ -225,7 +226,7 @@ MUTANTS = (
         "consensus/dag/core.py",
         "or present < state.committee.quorum or",
         "or",
-        (CORE,),
+        (ORDER,),
     ),
     Mutant(
         23,
@@ -323,7 +324,7 @@ MUTANTS = (
         "consensus/dag/core.py",
         "    for vertex in ready:",
         "    for vertex in ready[:0]:",
-        (CORE,),
+        (ORDER,),
     ),
     Mutant(
         35,
@@ -339,7 +340,7 @@ MUTANTS = (
         "consensus/dag/propose.py",
         "            self.queue[id] = self.referenced.pop(id)[0]",
         "            self.referenced.pop(id)",
-        (CORE,),
+        (ORDER,),
     ),
     Mutant(
         37,
