@@ -275,7 +275,7 @@ async def measure(network: LocalNetwork, keys: Sequence[SigningKey], options: ar
     chain = bytes.fromhex((await watcher.call("octra_chain"))["chain"])
     load, probes = Load(chain, keys[PROBES:], len(clients)), Load(chain, keys[:PROBES], len(clients))
     idle = await probe(clients, probes, options.probes)
-    say(f"idle finality {idle}; signing {options.rate * (options.warm + options.seconds)} transfers")
+    say(f"idle finality {idle}; signing {options.rate * (options.warm + options.seconds + EDGE_S)} transfers")
     warm, main = load.requests(options.rate * options.warm), load.requests(options.rate * (options.seconds + EDGE_S))
     say("warming up")
     seen = Offered()

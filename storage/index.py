@@ -41,7 +41,7 @@ class IndexRows(NamedTuple):
     ids: Sequence[bytes]
     places: Sequence[bytes]
     histories: Sequence[bytes]
-    entries: Sequence[bytes]  # of each history, joined: accounts are in several of a full block's transactions
+    entries: Sequence[bytes]  # a value for each history: its ENTRYs, joined
 
 
 def rows_of(height: int, executed: Executed) -> IndexRows:
