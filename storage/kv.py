@@ -35,7 +35,12 @@ class Family(Enum):
 
 
 # Large values that are written once: kept in blob files, so that compaction does not copy them again and again.
-BLOB_FAMILIES: Final = frozenset({Family.VERTEX, Family.BATCH, Family.BLOB, Family.STATE, Family.HISTORY})
+BLOB_FAMILIES: Final = frozenset(
+    {Family.VERTEX, Family.BATCH, Family.RECEIPT, Family.BLOB, Family.STATE, Family.HISTORY}
+)
+
+# Keys drawn by chance, rows that are hardly ever replaced: each file of such a family spans all of it.
+SCATTERED_FAMILIES: Final = frozenset({Family.TX, Family.ACCOUNT_TX})
 
 Row = tuple[bytes, bytes]
 

@@ -28,6 +28,7 @@ from octra.storage.kv import (
     BLOB_FAMILIES,
     SCAN_PAGE_BYTES,
     SCAN_PAGE_ROWS,
+    SCATTERED_FAMILIES,
     Batch,
     Delete,
     DeleteRange,
@@ -39,7 +40,8 @@ from octra.storage.kv import (
 
 CACHE_BYTES = 64 << 20  # one LRU shared by all families; what a commit reads it keeps itself
 WAL_BYTES_MAX = 128 << 20
-WRITE_BUFFERS_BYTES = 32 << 20  # of all families together: 32,000 transfers; many nodes may share a machine
+WRITE_BUFFERS_BYTES = 48 << 20  # of all families together: 40,000 transfers; many nodes may share a machine
+SCATTERED_FILES = 8  # of a scattered family, before some are merged: each merge of a few rewrites rows for little
 OPEN_FILES_MAX = 512
 BLOOM_BITS = 10
 BLOB_BYTES_MIN = 16 << 10
@@ -339,6 +341,10 @@ def _options(family: Family | None, cache: Any, write_buffer_bytes: int) -> Any:
     options.set_write_buffer_size(write_buffer_bytes)
     options.set_allow_concurrent_memtable_write(False)  # there is one writer: an eighth less for a row
     options.set_compression_type(rocksdict.DBCompressionType.lz4())
+    if family in SCATTERED_FAMILIES:
+        # Levels would rewrite all rows for every few files that are added; here files of like age are merged.
+        options.set_compaction_style(rocksdict.DBCompactionStyle.universal())
+        options.set_level_zero_file_num_compaction_trigger(SCATTERED_FILES)
     if family in BLOB_FAMILIES:
         options.set_enable_blob_files(True)
         options.set_min_blob_size(BLOB_BYTES_MIN)
