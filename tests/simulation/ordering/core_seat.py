@@ -8,17 +8,9 @@ from ordering.dags import full_round, make_vertex
 from ordering.world import HashKeys
 
 from octra.consensus.dag.core import DagState, OrderingParams, step
-from octra.consensus.effects import (
-    Effect,
-    Propose,
-)
+from octra.consensus.effects import Effect, Propose
 from octra.consensus.epoch import Pace
-from octra.consensus.events import (
-    Event,
-    OwnVertexDurable,
-    Ticked,
-    VertexReceived,
-)
+from octra.consensus.events import Event, OwnVertexDurable, Ticked, VertexReceived
 from octra.consensus.graph import attestors
 from octra.consensus.vertex import BatchRef, Vertex, seal_vertex
 

@@ -17,18 +17,8 @@ from ordering.core_seat import (
 from ordering.dags import full_round, make_vertex
 
 from octra.consensus import limits
-from octra.consensus.effects import (
-    CheckBatch,
-    FetchBatch,
-    Propose,
-    RecordEvidence,
-)
-from octra.consensus.events import (
-    BatchChecked,
-    BatchStored,
-    OwnBatchReady,
-    Ticked,
-)
+from octra.consensus.effects import CheckBatch, FetchBatch, Propose, RecordEvidence
+from octra.consensus.events import BatchChecked, BatchStored, OwnBatchReady, Ticked
 from octra.consensus.evidence import FalseAttestation, InvalidBatchReferenced
 
 

@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from ordering.core_seat import (
-    BATCH,
-    KEYS,
-    NODES,
-    PARAMS,
-    Seat,
-    none,
-    only,
-    rounds,
-)
+from ordering.core_seat import BATCH, KEYS, NODES, PARAMS, Seat, none, only, rounds
 from ordering.dags import full_round, make_vertex
 
 from octra.consensus import limits
 from octra.consensus.dag.core import restore, snapshot
-from octra.consensus.effects import (
-    CombineCoin,
-    Commit,
-    Effect,
-    Propose,
-    Prune,
-)
-from octra.consensus.events import (
-    CoinRevealed,
-    CoinSharesRejected,
-    Executed,
-    OwnBatchReady,
-    PeerConnected,
-    Ticked,
-)
+from octra.consensus.effects import CombineCoin, Commit, Effect, Propose, Prune
+from octra.consensus.events import CoinRevealed, CoinSharesRejected, Executed, OwnBatchReady, PeerConnected, Ticked
 from octra.consensus.vertex import Vertex
 
 

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from ordering.core_seat import (
-    BATCH,
-    NODES,
-    Seat,
-    none,
-    only,
-    own_round,
-    rounds,
-)
+from ordering.core_seat import BATCH, NODES, Seat, none, only, own_round, rounds
 from ordering.dags import full_round, make_vertex
 
 from octra.consensus import limits
@@ -26,14 +18,7 @@ from octra.consensus.effects import (
     SendVertices,
 )
 from octra.consensus.epoch import Pace
-from octra.consensus.events import (
-    Executed,
-    OwnBatchReady,
-    PeerConnected,
-    RangeEnded,
-    Ticked,
-    VertexReceived,
-)
+from octra.consensus.events import Executed, OwnBatchReady, PeerConnected, RangeEnded, Ticked, VertexReceived
 from octra.consensus.evidence import Equivocation
 from octra.consensus.vertex import BatchRef
 
