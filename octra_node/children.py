@@ -112,7 +112,8 @@ class Launcher:
 
     def close(self) -> None:
         """End it, after the nodes that still run: none outlives this call."""
-        _pipe(self.process.stdin).close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; what was not sent is for nobody
+            _pipe(self.process.stdin).close()
         try:
             self.process.wait(END_WAIT_S)
         except subprocess.TimeoutExpired:

@@ -42,14 +42,17 @@ def test_nodes_that_nobody_has_heard_of_yet_do_not_outlive_their_launcher(tmp_pa
             assert str(tmp_path).encode() not in commandline.read_bytes()
 
 
+@pytest.mark.parametrize("ended", [False, True])
 def test_a_launcher_that_cannot_run_is_reported_with_the_end_of_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no pigeons here >&2\nexit 1\n")
     broken.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(broken))
     launcher = Launcher.open(tmp_path, tmp_path / "launcher.log")
+    if ended:
+        launcher.process.wait()  # before the order, which then finds no reader
     try:
         with pytest.raises(NodeFailed, match="pigeons"):
             launcher.start(tmp_path, tmp_path / "node.log")
