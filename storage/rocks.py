@@ -40,7 +40,7 @@ from octra.storage.kv import (
 
 CACHE_BYTES = 64 << 20  # one LRU shared by all families; what a commit reads it keeps itself
 WAL_BYTES_MAX = 128 << 20
-WRITE_BUFFERS_BYTES = 48 << 20  # of all families together: 40,000 transfers; many nodes may share a machine
+WRITE_BUFFERS_BYTES = 48 << 20  # of all families together; many nodes may share a machine
 SCATTERED_FILES = 8  # of a scattered family, before some are merged: each merge of a few rewrites rows for little
 OPEN_FILES_MAX = 512
 BLOOM_BITS = 10
