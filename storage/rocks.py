@@ -6,15 +6,18 @@
 * Iterators of a snapshot ignore it and show later writes; a plain iterator stays at the instant it was made. So a view
   reads single rows from snapshots and scans with iterators, both made under the lock that holds writers off.
 * Errors are plain `Exception`: a snapshot raises one for a missing key, too.
+* A log that is used again keeps old rows behind its end; its records carry its number, so they are not read.
 * The lock file stays taken while any snapshot, iterator or family object lives: all are owned here, and dropped.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from weakref import WeakSet
@@ -39,7 +42,8 @@ from octra.storage.kv import (
 )
 
 CACHE_BYTES = 64 << 20  # one LRU shared by all families; what a commit reads it keeps itself
-WAL_BYTES_MAX = 128 << 20
+WAL_BYTES_MAX = 64 << 20
+LOGS_REUSED = 4  # overwritten instead of deleted: fresh pages cost more than what is copied into them
 WRITE_BUFFERS_BYTES = 48 << 20  # of all families together; many nodes may share a machine
 SCATTERED_FILES = 8  # of a scattered family, before some are merged: each merge of a few rewrites rows for little
 OPEN_FILES_MAX = 512
@@ -67,14 +71,16 @@ def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes
     known = format_file.exists()
     if known:
         _check_format(format_file.read_bytes())
-    cache = rocksdict.Cache(cache_bytes)
-    names = {family.value: _options(family, cache, write_buffer_bytes) for family in Family}
-    names["default"] = _options(None, cache, write_buffer_bytes)
+    options = partial(_options, cache=rocksdict.Cache(cache_bytes), write_buffer_bytes=write_buffer_bytes)
+    names = {family.value: options(family) for family in Family}
+    names["default"] = options(None)
+    whole = options(None)
+    whole.set_use_direct_io_for_flush_and_compaction(_knows_direct_io(path))
     try:
         if (path / "CURRENT").exists():
-            for name in rocksdict.Rdict.list_cf(str(path), _options(None, cache, write_buffer_bytes)):
-                names.setdefault(name, _options(None, cache, write_buffer_bytes))  # of a newer program
-        database = rocksdict.Rdict(str(path), options=_options(None, cache, write_buffer_bytes), column_families=names)
+            for name in rocksdict.Rdict.list_cf(str(path), options(None)):
+                names.setdefault(name, options(None))  # of a newer program
+        database = rocksdict.Rdict(str(path), options=whole, column_families=names)
     except Exception as error:  # the binding raises nothing narrower
         _translate(error)
     store = RocksKeyValue(database)
@@ -322,7 +328,20 @@ def _settle_format(store: RocksKeyValue, file: Path, known: bool) -> None:
         file.write_bytes(b"%d" % FORMAT)
 
 
-def _options(family: Family | None, cache: Any, write_buffer_bytes: int) -> Any:
+def _knows_direct_io(folder: Path) -> bool:
+    """Whether files there can be written past the page cache: not every file system has that."""
+    flag = getattr(os, "O_DIRECT", 0)  # Linux
+    file = folder / "direct"
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | flag, 0o600))
+    except OSError:
+        return False
+    finally:
+        file.unlink(missing_ok=True)
+    return flag != 0
+
+
+def _options(family: Family | None, *, cache: Any, write_buffer_bytes: int) -> Any:
     """Options of one family, or of the database itself."""
     table = rocksdict.BlockBasedOptions()
     table.set_block_cache(cache)
@@ -334,6 +353,7 @@ def _options(family: Family | None, cache: Any, write_buffer_bytes: int) -> Any:
     options.set_paranoid_checks(True)
     options.set_wal_recovery_mode(rocksdict.DBRecoveryMode.point_in_time())
     options.set_max_total_wal_size(WAL_BYTES_MAX)
+    options.set_recycle_log_file_num(LOGS_REUSED)
     options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES)
     options.set_max_open_files(OPEN_FILES_MAX)
     options.set_max_background_jobs(BACKGROUND_JOBS)

@@ -145,6 +145,16 @@ def test_a_truncated_file_stops_the_start_or_the_first_read(tmp_path: Path, patt
         read()
 
 
+def copied(path: Path, name: str) -> Path:
+    """What is on the disk while the database is open."""
+    copy = path.parent / name
+    copy.mkdir()
+    for file in path.iterdir():
+        if file.name != "LOCK" and file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
 def test_a_torn_end_of_the_log_loses_only_the_last_batches(tmp_path: Path) -> None:
     store = open_rocks(tmp_path)
     for number in range(50):
@@ -152,11 +162,7 @@ def test_a_torn_end_of_the_log_loses_only_the_last_batches(tmp_path: Path) -> No
         batch.put(Family.TX, u32(number), b"a")
         batch.put(Family.RECEIPT, u32(number), b"b")
         store.write(batch, durable=True)
-    copy = tmp_path.parent / "copy"
-    copy.mkdir()
-    for path in tmp_path.iterdir():
-        if path.name != "LOCK" and path.is_file():
-            (copy / path.name).write_bytes(path.read_bytes())
+    copy = copied(tmp_path, "copy")
     store.close()
     log = max(copy.glob("*.log"), key=lambda path: path.stat().st_size)
     log.write_bytes(log.read_bytes()[: log.stat().st_size * 2 // 3])
@@ -166,6 +172,43 @@ def test_a_torn_end_of_the_log_loses_only_the_last_batches(tmp_path: Path) -> No
     assert found == [u32(number) for number in range(len(found))]
     assert found == [key for key, _ in store.scan(Family.RECEIPT, b"", None, limit=99)]
     store.close()
+
+
+def test_old_rows_behind_the_end_of_a_used_log_do_not_come_back(tmp_path: Path) -> None:
+    store = open_rocks(tmp_path, write_buffer_bytes=1 << 16)
+
+    def write(name: bytes, numbers: range) -> None:
+        for number in numbers:
+            batch = Batch()
+            batch.put(Family.TX, name + u32(number), name * 100)
+            store.write(batch, durable=True)
+
+    def newest_log() -> Path:
+        return max(tmp_path.glob("*.log"), key=lambda path: int(path.stem))
+
+    write(b"old", range(1_000))
+    batch = Batch()
+    batch.delete_range(Family.TX, b"old", b"ole")
+    store.write(batch, durable=True)
+    for number in range(10):
+        store.flush()  # which begins another log
+        before = newest_log().read_bytes()
+        if b"old" in before:
+            break
+        write(b"other", range(number, number + 1))
+    write(b"new", range(50))
+    after, name = newest_log().read_bytes(), newest_log().name
+    assert after.rindex(b"new") < before.rindex(b"old")
+    whole, torn = copied(tmp_path, "whole"), copied(tmp_path, "torn")
+    store.close()
+    half = after.index(b"new" + u32(25))
+    (torn / name).write_bytes(after[:half] + before[half:])  # the rest had not reached the disk
+    for path, count in ((whole, 50), (torn, 25)):
+        store = open_rocks(path)
+        assert [key for key, _ in store.scan(Family.TX, b"", b"other", limit=9_999)] == [
+            b"new" + u32(number) for number in range(count)
+        ]
+        store.close()
 
 
 def test_a_newer_or_older_format_is_refused_before_the_database_is_touched(tmp_path: Path) -> None:
