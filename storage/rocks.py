@@ -16,7 +16,7 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -62,6 +62,7 @@ _Cursor = Any
 FORMAT: Final = 4  # of keys and values; those before were never released
 _FORMAT_FILE = "FORMAT"  # beside the rows, so that a newer database is recognised before it is opened
 _FORMAT_KEY = b"format"
+_CLOSED_FILE = "CLOSED"  # beside the rows: name and size of the manifest when the database was closed last
 
 
 def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes: int = 16 << 20) -> RocksKeyValue:
@@ -71,6 +72,7 @@ def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes
     known = format_file.exists()
     if known:
         _check_format(format_file.read_bytes())
+    _check_manifest(path)
     options = partial(_options, cache=rocksdict.Cache(cache_bytes), write_buffer_bytes=write_buffer_bytes)
     names = {family.value: options(family) for family in Family}
     names["default"] = options(None)
@@ -83,7 +85,7 @@ def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes
         database = rocksdict.Rdict(str(path), options=whole, column_families=names)
     except Exception as error:  # the binding raises nothing narrower
         _translate(error)
-    store = RocksKeyValue(database)
+    store = RocksKeyValue(database, path)
     try:
         _settle_format(store, format_file, known)
     except (Unavailable, Corrupt):
@@ -95,8 +97,9 @@ def open_rocks(path: Path, *, cache_bytes: int = CACHE_BYTES, write_buffer_bytes
 class RocksKeyValue:
     """`KeyValue` over an open database. Reads may come from any thread; writes go one after the other."""
 
-    def __init__(self, database: _Database) -> None:
+    def __init__(self, database: _Database, path: Path) -> None:
         self._database: _Database | None = database
+        self._path = path
         self._families: dict[Family, _Family] = {f: database.get_column_family(f.value) for f in Family}
         self._handles: dict[Family, Any] = {f: database.get_column_family_handle(f.value) for f in Family}
         self._views: WeakSet[_RocksView] = WeakSet()
@@ -212,6 +215,7 @@ class RocksKeyValue:
             gc.collect()
             self._database.close()
             self._database = None
+            _note_manifest(self._path)
         gc.collect()
 
 
@@ -311,10 +315,7 @@ def _check_format(text: bytes) -> None:
 
 
 def _settle_format(store: RocksKeyValue, file: Path, known: bool) -> None:
-    """Mark a new database; refuse an old one without its mark.
-
-    RocksDB takes a cut-off manifest for an unfinished write and opens an older, even empty database without a word.
-    """
+    """Mark a new database; refuse an old one without its mark."""
     row = store.get(Family.META, _FORMAT_KEY)
     if row is not None:
         _check_format(row)
@@ -326,6 +327,37 @@ def _settle_format(store: RocksKeyValue, file: Path, known: bool) -> None:
         store.write(batch, durable=True)
     if not known:
         file.write_bytes(b"%d" % FORMAT)
+
+
+def _note_manifest(path: Path) -> None:
+    """For `_check_manifest`. If the disk refuses, the next start goes without."""
+    new = path / (_CLOSED_FILE + ".new")
+    with suppress(OSError):
+        name = (path / "CURRENT").read_text().strip()
+        with new.open("w") as file:
+            file.write(f"{name} {(path / name).stat().st_size}")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path / _CLOSED_FILE)
+
+
+def _check_manifest(path: Path) -> None:
+    """Raise `CorruptStore` if the list of files is shorter than when the database was closed.
+
+    RocksDB takes a cut-off manifest for an unfinished write and opens an older, even empty database without a word.
+    Each start begins another manifest, so after a crash there is nothing to compare.
+    """
+    closed, current = path / _CLOSED_FILE, path / "CURRENT"
+    if not closed.exists() or not current.exists():
+        return
+    name, _, size = closed.read_text(errors="replace").partition(" ")
+    if not size.isdigit():
+        raise CorruptStore("the note of the last close does not decode")
+    manifest = path / name
+    if name != current.read_text(errors="replace").strip() or not manifest.exists():
+        return  # of a later start, or RocksDB says so itself
+    if manifest.stat().st_size < int(size):
+        raise CorruptStore("the list of the database's files was cut off")
 
 
 def _knows_direct_io(folder: Path) -> bool:

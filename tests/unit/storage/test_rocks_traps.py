@@ -127,12 +127,13 @@ def test_a_flipped_bit_in_a_file_is_found_by_reads_and_never_shortens_a_scan(tmp
 
 
 @pytest.mark.parametrize("pattern", ["*.sst", "MANIFEST-*"])
-def test_a_truncated_file_stops_the_start_or_the_first_read(tmp_path: Path, pattern: str) -> None:
+@pytest.mark.parametrize("eighths", range(8))
+def test_a_truncated_file_stops_the_start_or_the_first_read(tmp_path: Path, pattern: str, eighths: int) -> None:
     store = filled(tmp_path, 5_000)
     store.flush()
     store.close()
     path = max(tmp_path.glob(pattern), key=lambda path: path.stat().st_size)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * eighths // 8])
 
     def read() -> None:
         store = open_rocks(tmp_path)
