@@ -43,10 +43,9 @@ def ordered(outcome: Outcome, batches: Sequence[Sequence[bytes]], before: StateV
         return ()
     items = [item for batch in batches for item in batch]
     found = zip(outcome.receipts, outcome.places, strict=True)
-    written = dict(outcome.writes)
 
     def row(key: bytes) -> bytes:
-        data = before.get(key) or written[key]  # of the same block, if everybody was in a hurry
+        data = before.get(key) or outcome.writes[key]  # of the same block, if everybody was in a hurry
         assert data is not None, "the rules have read it"
         return data
 

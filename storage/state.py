@@ -6,7 +6,7 @@ trees follow from the values, so their rows are written every few heights only: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import compress
 from operator import eq
@@ -216,7 +216,7 @@ class StateStore(StateReader):
     def commit(
         self,
         height: int,
-        writes: Sequence[Write],
+        writes: Mapping[bytes, bytes | None] | Iterable[Write],
         circle_writes: Mapping[bytes, Sequence[Write]],
         seal: Seal,
         rows: Batch | Rows = lambda root: Batch(),
@@ -350,7 +350,7 @@ class StateStore(StateReader):
                 batch.delete(Family.LEAF, tree + rules_of(tree).path(key))
             names = [key for key, value in writes.items() if value is not None]
             sizes = list(map(len, names))
-        if None in stored:
+        if not all(stored):
             for key, before in zip(writes, stored, strict=True):
                 if before is None:
                     batch.put(Family.LEAF, tree + rules_of(tree).path(key), key)

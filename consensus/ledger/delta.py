@@ -61,7 +61,7 @@ def delta_of(outcome: Outcome, previous_root: bytes, root: bytes, block_id: byte
             root=root,
             block_id=block_id,
             facts=outcome.facts,
-            writes=outcome.writes,
+            writes=tuple(outcome.writes.items()),
             circles=tuple(CircleDelta(outcome.circle_records[name], circles[name]) for name in sorted(circles)),
             receipts=tuple(outcome.receipts),
             places=tuple(outcome.places),
@@ -110,7 +110,7 @@ def admit_delta(data: bytes, id: bytes, height: int) -> Delta:
 def outcome_of(delta: Delta) -> Outcome:
     """What executing the block gave, but for the answers of Circle calls, which nobody keeps."""
     return Outcome(
-        writes=delta.writes,
+        writes=dict(delta.writes),
         circle_writes={circle.record.name: circle.writes for circle in delta.circles},
         circle_records={circle.record.name: circle.record for circle in delta.circles},
         receipts=Receipts(delta.receipts),

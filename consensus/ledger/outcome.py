@@ -134,7 +134,7 @@ class Places(Sequence[Place]):
 class Outcome:
     """Values only: the caller stores the writes, computes the roots and keeps the blobs."""
 
-    writes: tuple[Write, ...]
+    writes: dict[bytes, bytes | None]  # by ascending key
     circle_writes: dict[bytes, tuple[Write, ...]]
     circle_records: dict[bytes, CircleRecord]  # of the Circles in `circle_writes`, with the roots before this commit
     receipts: Receipts

@@ -44,15 +44,15 @@ class Changes(NamedTuple):
         return Changes(self.keys[first:end], self.before[first:end], self.after[first:end])
 
     @property
-    def writes(self) -> tuple[Write, ...]:
+    def writes(self) -> dict[bytes, bytes | None]:
         """Keys with what they hold now."""
-        return tuple(zip(self.keys, self.after, strict=True))
+        return dict(zip(self.keys, self.after, strict=True))
 
 
 class Overlay:
     """A `StateView` with writes on top, and one savepoint for the operation that is running.
 
-    What was read once is remembered: the view does not change during a commit.
+    What was read alone is remembered: the view does not change during a commit.
     """
 
     __slots__ = ("_journal", "_reads", "_view", "_writes", "touched")
@@ -75,9 +75,11 @@ class Overlay:
         return self._reads[key]
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The bytes at these keys as of now."""
-        writes, reads = self._writes, self._remember(keys)
-        return [writes[key] if key in writes else reads[key] for key in keys]
+        """The bytes at these keys as of now. They are many: to ask the view again costs less than to remember them."""
+        values, writes = self._view.get_many(keys), self._writes
+        if writes.keys().isdisjoint(keys):
+            return values
+        return list(map(writes.get, keys, values))
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the bytes at `key`."""
@@ -138,22 +140,14 @@ class Overlay:
 
     def changes(self) -> Changes:
         """What this commit changes; writes that change nothing are left out."""
-        writes, reads = self._writes, self._remember(self._writes)
+        writes = self._writes
         keys = sorted(writes)
-        before, after = [reads[key] for key in keys], [writes[key] for key in keys]
+        before, after = self._view.get_many(keys), [writes[key] for key in keys]
         if any(map(eq, before, after)):
             changed = list(map(ne, before, after))
             keys = list(compress(keys, changed))
             before, after = list(compress(before, changed)), list(compress(after, changed))
         return Changes(keys, before, after)
-
-    def _remember(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        """What was read, with these keys."""
-        reads = self._reads
-        unknown = [key for key in keys if key not in reads]
-        if unknown:
-            reads.update(zip(unknown, self._view.get_many(unknown), strict=True))
-        return reads
 
     def _note(self, key: bytes) -> None:
         self.touched.append(key)

@@ -43,17 +43,16 @@ class NativeTrees:
     def apply(self, tree: bytes, writes: Writes) -> bytes:
         """The root hash of a tree after setting, or with None removing, these keys. Once for each tree of a commit."""
         self._select(tree)
-        values = list(writes.values())
-        keys, held = Column.of(list(writes)), Column.of([b"" if value is None else value for value in values])
+        keys, held = Column.of(list(writes)), Column.of([value or b"" for value in writes.values()])
         self._library.octra_trees_hold(
             self._address,
             rules_of(tree) is CIRCLE_RULES,
-            len(values),
+            len(writes),
             bytes(keys.joined),
             keys.sizes.buffer_info()[0],
             bytes(held.joined),
             held.sizes.buffer_info()[0],
-            bytes([value is not None for value in values]),
+            bytes([value is not None for value in writes.values()]),
         )
         if not self._library.octra_trees_update(self._address):
             while count := self._library.octra_trees_missing(self._address, FETCH_MAX):

@@ -53,7 +53,7 @@ class SharedLedger:
                 opened=opened,
             )
             outcome = apply_commit(view, MemoryCircles(view), commit, self._engine, self.params, self._math)
-            view.apply(outcome.writes)
+            view.apply(outcome.writes.items())
             after = self._blocks[name] = view.root()
             self.states[after] = view
             self.receipts[after] = [(receipt.tx, receipt.status) for receipt in outcome.receipts]

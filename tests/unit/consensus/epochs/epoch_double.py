@@ -172,7 +172,7 @@ class EpochChain:
         )
         self.opened = None
         outcome = apply_commit(self.view, self.circles, commit, self.engine, self.params, self.math)
-        self.view.apply(outcome.writes)
+        self.view.apply(outcome.writes.items())
         self.commits.append(commit)
         self.outcomes.append(outcome)
         return outcome

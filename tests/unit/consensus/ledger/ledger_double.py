@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from octra.codec import decode, encode
@@ -79,7 +79,7 @@ class MemoryView:
                 return
             yield key, self.rows[key]
 
-    def apply(self, writes: Sequence[tuple[bytes, bytes | None]]) -> None:
+    def apply(self, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
         for key, value in writes:
             if value is None:
                 self.rows.pop(key, None)
@@ -431,8 +431,8 @@ class Chain:
     def apply(self, commit: LedgerCommit) -> Outcome:
         """Apply a commit to the state."""
         outcome = apply_commit(self.view, self.circles, commit, self.engine, self.params, self.math)
-        assert list(outcome.writes) == sorted(outcome.writes, key=lambda write: write[0])
-        self.view.apply(outcome.writes)
+        assert list(outcome.writes) == sorted(outcome.writes)
+        self.view.apply(outcome.writes.items())
         self.view.apply(seal_circle_records(outcome, self.circles.apply(outcome.circle_writes)))
         self.blobs |= outcome.blobs
         self.outcomes.append(outcome)

@@ -58,7 +58,7 @@ class Pair:
     def apply(self, outcome: Outcome) -> None:
         """What a store does with it."""
         twin = self.twin
-        twin.view.apply(outcome.writes)
+        twin.view.apply(outcome.writes.items())
         twin.view.apply(seal_circle_records(outcome, twin.circles.apply(outcome.circle_writes)))
 
 
