@@ -118,13 +118,25 @@ class HttpServer:
         """Finish what is being answered, tell those who wait for longer to ask again, then close."""
         if self._task is not None:
             self._app.hurry(LAST_S)
-            self._server.should_exit = True
+            self._server.end()
             await self._task
             self._task = None
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn is not followed by mypy here
-    """Without uvicorn's own signal handlers: the daemon decides when to stop."""
+    """Without uvicorn's own signal handlers: the daemon decides when to stop, so nobody looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        """Accept no more; `serve` returns when the last answers are given, or have taken too long."""
+        self.should_exit = True
+        self._ended.set()
+
+    async def main_loop(self) -> None:
+        await self._ended.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
