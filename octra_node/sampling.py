@@ -1,8 +1,8 @@
 """Where a node's processor time goes, by sampling: off unless the environment has `OCTRA_CPU_SAMPLES`.
 
-Every 10 ms of processor time the kernel interrupts the process; the handler looks which parts of the program its
+Every 25 ms of processor time the kernel interrupts the process; the handler looks which parts of the program its
 threads are in, and counts for each what its thread's own clock has advanced. The sums are a file in the node's
-directory, mapped into memory, so that a benchmark reads them while the node runs. A sample costs some ten microseconds.
+directory, mapped into memory, so that a benchmark reads them while the node runs. A sample costs some 40 microseconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 
 VARIABLE: Final = "OCTRA_CPU_SAMPLES"
 FILE: Final = "cpu.samples"
-INTERVAL_S: Final = 0.01
+INTERVAL_S: Final = 0.025
 ELSEWHERE: Final = "elsewhere"  # threads that Python does not know: RocksDB's own
 WAITING: Final = ("/selectors.py", "/threading.py", "/concurrent/futures/")
 
