@@ -18,7 +18,7 @@ from octra.consensus.genesis import Genesis
 from octra.consensus.ledger.genesis_state import genesis_writes
 from octra.consensus.threshold_math import ThresholdMath
 from octra.hfhe import params as fhe_params
-from octra.node import chain, config, event_loop, home, huge_pages, logs, sampling
+from octra.node import chain, config, event_loop, home, logs, sampling
 from octra.node.actors.ledger import LedgerActor
 from octra.node.actors.mempool import MempoolActor
 from octra.node.actors.ordering import OrderingActor
@@ -75,8 +75,6 @@ def run(directory: Path, passphrase: str | None = None, start: Start = Start()) 
         genesis = home.read_genesis(directory)
         keys = home.read_keys(directory, passphrase)
         sampling.start_if_asked(directory)
-        if settings.node.role is not config.Role.LIGHT:
-            huge_pages.ask_if_useful()
         event_loop.run(_run(directory, settings, genesis, keys, start))
 
 
