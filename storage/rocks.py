@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -365,7 +366,11 @@ def _knows_direct_io(folder: Path) -> bool:
     flag = getattr(os, "O_DIRECT", 0)  # Linux
     file = folder / "direct"
     try:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | flag, 0o600))
+        number = os.open(file, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+        try:
+            os.write(number, mmap.mmap(-1, mmap.PAGESIZE))
+        finally:
+            os.close(number)
     except OSError:
         return False
     finally:

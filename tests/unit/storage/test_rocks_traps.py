@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 from pathlib import Path
 
@@ -144,6 +145,31 @@ def test_a_truncated_file_stops_the_start_or_the_first_read(tmp_path: Path, patt
 
     with pytest.raises(CorruptStore):
         read()
+
+
+def test_a_damaged_note_of_the_last_close_is_told_and_a_missing_one_is_not_needed(tmp_path: Path) -> None:
+    filled(tmp_path, 3).close()
+    (tmp_path / "CLOSED").unlink()
+    open_rocks(tmp_path).close()
+    (tmp_path / "CLOSED").write_text("junk")
+    with pytest.raises(CorruptStore, match="last close"):
+        open_rocks(tmp_path)
+
+
+@pytest.mark.parametrize("flag", [0, os.O_DIRECTORY])  # no such thing on this system; the file system refuses it
+def test_without_direct_writes_the_files_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: int
+) -> None:
+    monkeypatch.setattr(os, "O_DIRECT", flag)
+    store = filled(tmp_path, 3_000)
+    store.flush()
+    store.compact()
+    store.close()
+    assert not (tmp_path / "direct").exists()
+    monkeypatch.undo()
+    store = open_rocks(tmp_path)
+    assert len(list(store.scan(Family.TX, b"", None, limit=9_999))) == 3_000
+    store.close()
 
 
 def copied(path: Path, name: str) -> Path:
