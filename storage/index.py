@@ -15,7 +15,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from octra.columns import Column, cut
-from octra.compiled import Compiled
+from octra.compiled import Compiled, Room
 
 PLACE: Final = Struct(">QIB")  # height, index, status
 HISTORY: Final = Struct(">32sQ")  # address, all heights less this one: the newest come first
@@ -65,7 +65,7 @@ def _compiled(height: int, executed: Executed) -> IndexRows:
     assert len(indices) == len(executed.statuses) == len(counts) == count
     assert sum(counts) == concerned
     sizes = (32 * count, PLACE.size * count, HISTORY.size * concerned, ENTRY.size * concerned)
-    columns, lengths = [ctypes.create_string_buffer(size) for size in sizes], array("I", bytes(4 * concerned))
+    columns, lengths = [Room(size) for size in sizes], array("I", bytes(4 * concerned))
     found = _COMPILED.library.octra_index_rows(
         height,
         count,
@@ -77,7 +77,7 @@ def _compiled(height: int, executed: Executed) -> IndexRows:
         *columns,
         lengths.buffer_info()[0],
     )
-    keys, places, histories, entries = (column.raw for column in columns)
+    keys, places, histories, entries = (column.first(size) for column, size in zip(columns, sizes, strict=True))
     return IndexRows(
         cut(keys, 32),
         cut(places, PLACE.size),

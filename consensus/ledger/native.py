@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from octra.columns import Column, cut
-from octra.compiled import Compiled
+from octra.compiled import Compiled, Room
 
 ACCOUNT_KEY: Final = 33  # bytes: `keys.account` of an address
+_Words: Final = ctypes.c_uint64 * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class Settled:
 def signed_transfers(framed: bytes, chain: bytes, minimum_fee: int) -> Signed:
     """The plain transfers of framed items that keep every static rule but the signature's. Only where `available()`."""
     count = int.from_bytes(framed[:4], "little")
-    plain, keys, signatures = (ctypes.create_string_buffer(max(1, size * count)) for size in (1, 32, 64))
-    messages = ctypes.create_string_buffer(len(framed) + 16 * count)
+    plain, keys, signatures = Room(count), Room(32 * count), Room(64 * count)
+    messages = Room(len(framed) + 16 * count)
     offsets = array("Q", bytes(8 * (count + 1)))
     found = _COMPILED.library.octra_ledger_signed(
         framed, len(framed), chain, minimum_fee, plain, keys, signatures, messages, offsets.buffer_info()[0]
@@ -61,28 +62,32 @@ def signed_transfers(framed: bytes, chain: bytes, minimum_fee: int) -> Signed:
     assert found >= 0, "the framing was checked"
     del offsets[found + 1 :]
     return Signed(
-        plain.raw[:count], keys.raw[: 32 * found], signatures.raw[: 64 * found], messages.raw[: offsets[-1]], offsets
+        plain.first(count),
+        keys.first(32 * found),
+        signatures.first(64 * found),
+        messages.first(offsets[-1]),
+        offsets,
     )
 
 
 def merkle_root(leaves: Column) -> bytes:
     """`octra.crypto.hash.merkle_root`. Only where `available()`."""
-    root = ctypes.create_string_buffer(32)
+    root = Room(32)
     _COMPILED.library.octra_ledger_root(bytes(leaves.joined), leaves.sizes.buffer_info()[0], len(leaves), root)
-    return root.raw
+    return root.first(32)
 
 
 def address_of(key: bytes, *, portable: bool) -> bytes:
     """`octra.primitives.address_of`; if `portable`, as on a processor that has no instructions for it."""
-    address = ctypes.create_string_buffer(32)
+    address = Room(32)
     _COMPILED.library.octra_ledger_address(key, portable, address)
-    return address.raw
+    return address.first(32)
 
 
 def sum_of_balances(rows: Iterable[bytes | None]) -> int:
     """What these rows of accounts, as far as they exist, hold together. Only where `available()`."""
     joined = b"".join(filter(None, rows))
-    words = (ctypes.c_uint64 * 2)()
+    words = _Words()
     known = _COMPILED.library.octra_ledger_balances(joined, len(joined), words)
     assert known, "the ledger itself wrote these rows"
     return words[0] | words[1] << 64
@@ -111,9 +116,9 @@ class Accounts:
 
     def needed(self) -> tuple[bytes, ...]:
         """The keys of the accounts that the batches need: what the state holds there must be put."""
-        keys = ctypes.create_string_buffer(max(1, ACCOUNT_KEY * self._library.octra_ledger_needed(self._handle, None)))
+        keys = Room(ACCOUNT_KEY * self._library.octra_ledger_needed(self._handle, None))
         count = self._library.octra_ledger_needed(self._handle, keys)
-        return cut(keys.raw[: ACCOUNT_KEY * count], ACCOUNT_KEY)
+        return cut(keys.first(ACCOUNT_KEY * count), ACCOUNT_KEY)
 
     def put(self, keys: Sequence[bytes], rows: Sequence[bytes | None]) -> None:
         """What the state holds at these keys of accounts; those that no transfer uses are left out."""
@@ -128,20 +133,22 @@ class Accounts:
         count = end - start
         if not count:
             return Ran(end, b"", b"", Column())
-        ids, parties = ctypes.create_string_buffer(32 * count), ctypes.create_string_buffer(64 * count)
-        receipts, sizes = ctypes.create_string_buffer(size.value), array("I", bytes(4 * count))
+        ids, parties, receipts = Room(32 * count), Room(64 * count), Room(size.value)
+        sizes = array("I", bytes(4 * count))
         self._library.octra_ledger_report(self._handle, ids, parties, receipts, sizes.buffer_info()[0])
-        return Ran(end, ids.raw, parties.raw, Column(receipts.raw, sizes))
+        return Ran(end, ids.first(32 * count), parties.first(64 * count), Column(receipts.first(size.value), sizes))
 
     def settle(self) -> Settled:
         """What changed since the last call."""
         size = ctypes.c_uint64()
         count = self._library.octra_ledger_settle(self._handle, ctypes.byref(size))
-        keys, rows = ctypes.create_string_buffer(ACCOUNT_KEY * count), ctypes.create_string_buffer(size.value)
+        keys, rows = Room(ACCOUNT_KEY * count), Room(size.value)
         sizes, tips = array("I", bytes(4 * count)), array("Q", bytes(8 * len(self._taken)))
         addresses = sizes.buffer_info()[0], tips.buffer_info()[0]
         self._library.octra_ledger_settled(self._handle, keys, rows, *addresses)
-        return Settled(cut(keys.raw, ACCOUNT_KEY), Column(rows.raw, sizes).parts(), tips)
+        return Settled(
+            cut(keys.first(ACCOUNT_KEY * count), ACCOUNT_KEY), Column(rows.first(size.value), sizes).parts(), tips
+        )
 
 
 def _declare(library: ctypes.CDLL) -> None:

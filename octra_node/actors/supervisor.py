@@ -169,6 +169,7 @@ class _Context:
 
     def _fire(self, timer: _Timer) -> None:
         self._timers.pop(timer, None)
+        timer.handle = None  # it names the timer, too: such a pair would live until the collector comes
         self._child.mailbox.offer_control(timer)
 
     def guard(self, message: object) -> AbstractContextManager[None]:

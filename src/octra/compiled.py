@@ -9,6 +9,24 @@ from functools import cached_property
 from pathlib import Path
 
 
+class Room:
+    """Zeroed memory for compiled code to fill: an argument of a function that wants `c_char_p`.
+
+    An array of ctypes would do, but each length is a type of its own, 3 KB that live until the collector comes.
+    """
+
+    __slots__ = ("_as_parameter_", "_held", "_memory")
+
+    def __init__(self, size: int) -> None:
+        self._memory = bytearray(max(1, size))
+        self._held = ctypes.c_char.from_buffer(self._memory)  # while it lives, the memory cannot move
+        self._as_parameter_ = ctypes.c_char_p(ctypes.addressof(self._held))
+
+    def first(self, size: int) -> bytes:
+        """A copy of the first `size` bytes."""
+        return bytes(memoryview(self._memory)[:size])
+
+
 class Compiled:
     """Those functions of a library that one module calls."""
 

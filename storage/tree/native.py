@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from octra.columns import Column, cut
-from octra.compiled import Compiled
+from octra.compiled import Compiled, Room
 from octra.consensus.statetree import EMPTY_TREE, PATH_BITS
 from octra.storage.errors import CorruptStore
 from octra.storage.kv import Batch, Family, ReadView
@@ -69,13 +69,13 @@ class NativeTrees:
     def prove(self, tree: bytes, path: bytes) -> Way | None:
         """The way to a path; `None` for an empty tree."""
         self._select(tree)
-        bits, siblings = ctypes.create_string_buffer(PATH_BITS), ctypes.create_string_buffer(PATH_BITS * _HASH)
-        leaf = ctypes.create_string_buffer(2 * _HASH)
+        bits, siblings, leaf = Room(PATH_BITS), Room(PATH_BITS * _HASH), Room(2 * _HASH)
         while (count := self._library.octra_trees_prove(self._address, path, bits, siblings, leaf)) == -2:
             self._feed(1)
         if count < 0:
             return None
-        return Way(bits.raw[:count], siblings.raw[: count * _HASH], leaf.raw[:_HASH], leaf.raw[_HASH:])
+        key, held = cut(leaf.first(2 * _HASH), _HASH)
+        return Way(bits.first(count), siblings.first(count * _HASH), key, held)
 
     @property
     def changed(self) -> int:
@@ -87,19 +87,18 @@ class NativeTrees:
         sizes = array("Q", bytes(32))
         self._library.octra_trees_make_rows(self._address, sizes.buffer_info()[0])
         count, gone, keys_size, roots_size = sizes
-        keys, key_sizes = ctypes.create_string_buffer(max(1, keys_size)), array("I", bytes(4 * count))
-        rows = ctypes.create_string_buffer(max(1, (count - gone) * _ROW))
-        roots = ctypes.create_string_buffer(max(1, roots_size))
+        keys, key_sizes = Room(keys_size), array("I", bytes(4 * count))
+        rows, roots = Room((count - gone) * _ROW), Room(roots_size)
         self._library.octra_trees_take_rows(self._address, keys, key_sizes.buffer_info()[0], rows, roots)
-        names = Column(keys.raw[:keys_size], key_sizes).parts()
+        names = Column(keys.first(keys_size), key_sizes).parts()
         for name in names[:gone]:
             batch.delete(Family.NODE, name)
         if count > gone:
             size = sum(key_sizes[gone:]) + (count - gone) * _ROW
-            fresh = sorted(zip(names[gone:], cut(rows.raw[: (count - gone) * _ROW], _ROW), strict=True))
+            fresh = sorted(zip(names[gone:], cut(rows.first((count - gone) * _ROW), _ROW), strict=True))
             names, values = zip(*fresh, strict=True)
             batch.put_many(Family.NODE, names, values, size)
-        for row in cut(roots.raw[:roots_size], _ROOT_ROW):
+        for row in cut(roots.first(roots_size), _ROOT_ROW):
             if row[_HASH]:
                 batch.put(Family.ROOT, row[:_HASH], row[_HASH + 1 :])
             else:
@@ -117,14 +116,14 @@ class NativeTrees:
             raise CorruptStore("the root of a tree does not decode")
 
     def _root(self) -> bytes:
-        out = ctypes.create_string_buffer(_HASH)
-        return out.raw if self._library.octra_trees_root(self._address, out) else EMPTY_TREE
+        out = Room(_HASH)
+        return out.first(_HASH) if self._library.octra_trees_root(self._address, out) else EMPTY_TREE
 
     def _feed(self, count: int) -> None:
         """Bring the first `count` missing branches into memory."""
-        joined, sizes = ctypes.create_string_buffer(count * _POSITION_MAX), array("I", bytes(4 * count))
+        joined, sizes = Room(count * _POSITION_MAX), array("I", bytes(4 * count))
         self._library.octra_trees_wanted_keys(self._address, count, joined, sizes.buffer_info()[0])
-        rows = self._view.get_many(Family.NODE, Column(joined.raw[: sum(sizes)], sizes).parts())
+        rows = self._view.get_many(Family.NODE, Column(joined.first(sum(sizes)), sizes).parts())
         found = [row for row in rows if row is not None]
         if len(found) < count:
             raise CorruptStore("a tree node is missing")

@@ -14,6 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
+from octra.compiled import Room
 from octra.errors import Unavailable
 
 VARIANTS: Final = ("avx2", "portable")  # fastest first
@@ -71,20 +72,20 @@ class NativeEngine:
 
     def sum_of_multiples(self, points: Sequence[bytes], scalars: Sequence[int]) -> bytes | None:
         """The encoding of sum scalar * point, or None if a point is none or a scalar not below the order: for tests."""
-        out = ctypes.create_string_buffer(32)
+        out = Room(32)
         flat = b"".join(scalar.to_bytes(32, "little") for scalar in scalars)
         done = self._library.octra_ed25519_sum(self._variant, self._verifier, b"".join(points), flat, len(points), out)
-        return out.raw if done else None
+        return out.first(32) if done else None
 
     def _verify(self, keys: bytes, signatures: bytes, messages: bytes, offsets: array[int], seed: bytes) -> bytes:
         count = len(offsets) - 1
-        verdicts = ctypes.create_string_buffer(count)
+        verdicts = Room(count)
         address, _ = offsets.buffer_info()
         if not self._library.octra_ed25519_verify(
             self._variant, self._verifier, keys, signatures, messages, address, count, seed, verdicts
         ):
             raise MemoryError
-        return verdicts.raw
+        return verdicts.first(count)
 
 
 def available() -> tuple[str, ...]:
