@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,20 @@ def test_blocks_with_everything_in_them_give_the_same_rows(tmp_path: Path, monke
     compiled = stored(compiled_node, commits, tmp_path / "compiled")
     monkeypatch.setenv("OCTRA_NO_KERNEL", "1")
     assert stored(compiled_node, commits, tmp_path / "reference") == compiled
+
+
+def test_blocks_of_many_sizes_leave_nothing_for_the_collector(tmp_path: Path) -> None:
+    chain = Chain()
+    node = Node(chain, MemoryKeyValue(), tmp_path)
+    nonces = iter(range(1, 10_000))
+    try:
+        gc.collect()
+        gc.disable()
+        for height, size in enumerate(range(1, 31), 1):
+            batch = LedgerBatch(0, tuple(item(chain, Payment(0, 1, 5, next(nonces), 1_000, 100)) for _ in range(size)))
+            draft, batches = ordered(LedgerCommit(height, height, START_MS + height, bytes(32), (batch,)))
+            node.executor.execute(draft, batches, None)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+        node.close()

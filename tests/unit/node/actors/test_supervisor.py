@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -240,6 +242,31 @@ def test_a_timer_arrives_at_its_time_and_a_cancelled_one_never(simulate: Simulat
         assert diary == ["start", "early", "late"]
 
     supervise(simulate, scenario)
+
+
+def test_a_timer_that_has_fired_is_gone_before_the_collector_comes(simulate: Simulate) -> None:
+    async def scenario(supervisor: Supervisor, diary: list[object]) -> None:
+        messages: list[weakref.ref[object]] = []
+
+        def set_timer(context: Context) -> None:
+            def message(_: Context) -> None:
+                diary.append("fired")
+
+            messages.append(weakref.ref(message))
+            context.timer(context.clock.monotonic_ms() + 100, message)
+
+        supervisor.ref(LEDGER).tell(set_timer)
+        await asyncio.sleep(0.3)
+        supervisor.ref(LEDGER).tell("another message")  # the actor still holds the batch that it got last
+        await asyncio.sleep(0.1)
+        assert diary == ["start", "fired", "another message"]
+        assert messages[0]() is None
+
+    gc.disable()
+    try:
+        supervise(simulate, scenario)
+    finally:
+        gc.enable()
 
 
 def test_timers_and_spawned_work_end_with_the_life_that_made_them(simulate: Simulate) -> None:
