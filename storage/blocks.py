@@ -26,6 +26,7 @@ from octra.storage.kv import Batch, Family, KeyValue, ReadView, u32, u64
 RANGE_VERTICES_MAX: Final = 512  # one answer to a peer that catches up
 RANGE_BYTES_MAX: Final = 1 << 20
 RECENT_BATCH_BYTES: Final = 8 << 20  # of batches that are checked and executed soon after they were stored
+RECENT_BATCHES: Final = 2_048  # of a full committee, one in each vertex of 64 rounds is fewer
 
 _U32_MAX, _U64_MAX = 2**32 - 1, 2**64 - 1
 
@@ -259,7 +260,7 @@ class BlockStore(BlockReader):
             if batch_id not in self._recent:
                 self._recent[batch_id] = data
                 self._recent_size += len(data)
-            while self._recent_size > RECENT_BATCH_BYTES:
+            while self._recent_size > RECENT_BATCH_BYTES or len(self._recent) > RECENT_BATCHES:
                 self._forget(next(iter(self._recent)))
 
     def put_commit(self, batch: Batch, height: int, commit: CommitRow) -> None:

@@ -131,7 +131,7 @@ def deal(secret: int, degree: int, count: int, coefficients: Sequence[int]) -> l
     ]
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=512)
 def _lagrange_at_zero(seats: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Whole numbers and the one they are to be divided by: of low seats they have a dozen bits, where a quotient in
     the field has 255."""

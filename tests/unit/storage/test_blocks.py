@@ -80,10 +80,11 @@ def test_an_epoch_is_dropped_in_steps_and_others_stay(store: KeyValue) -> None:
     assert len(list(store.scan(Family.VERTEX_ID, b"", None, limit=1_000))) == 160
 
 
+@pytest.mark.parametrize(("bound", "most"), [("RECENT_BATCH_BYTES", 25), ("RECENT_BATCHES", 2)])
 def test_a_batch_is_readable_before_its_rows_are_written_and_memory_is_bounded(
-    store: KeyValue, monkeypatch: pytest.MonkeyPatch
+    store: KeyValue, bound: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks_module, "RECENT_BATCH_BYTES", 25)
+    monkeypatch.setattr(blocks_module, bound, most)
     blocks, rows = BlockStore(store), Batch()
     for number in range(3):
         blocks.put_batch(rows, 0, identifier(number), bytes([number]) * 10)

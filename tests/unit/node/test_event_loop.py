@@ -1,0 +1,46 @@
+"""A node's event loop: its work runs to the end, and what it frees goes back to the system."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from pathlib import Path
+
+import pytest
+
+from octra.node import event_loop
+
+PIECE, PIECES = 64 << 10, 640
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has no malloc_trim")
+def test_freed_memory_goes_back_to_the_system_although_something_lies_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop, "GIVE_BACK_S", 0.2)
+    kib: list[int] = []
+
+    async def scenario() -> None:
+        pieces = [bytes(PIECE) for _ in range(PIECES)]
+        above = pieces[-20:]  # some of these are the last of the heap
+        del pieces
+        kib.append(own_memory_kib())
+        async with asyncio.timeout(20):
+            while own_memory_kib() > kib[0] - PIECE * PIECES // 2_048:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+        assert len(above) == 20
+
+    event_loop.run(scenario())
+
+
+def test_the_work_ends_without_waiting_for_the_next_turn() -> None:
+    seen: list[int] = []
+
+    async def scenario() -> None:
+        seen.append(1)
+
+    event_loop.run(scenario())
+    assert seen == [1]
+
+
+def own_memory_kib() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
