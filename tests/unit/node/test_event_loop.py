@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,30 @@ def test_freed_memory_goes_back_to_the_system_although_something_lies_above_it(m
         assert len(above) == 20
 
     event_loop.run(scenario())
+
+
+class Link:
+    """It names itself, as a link and its tasks name each other."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_cycles_are_dropped_long_before_the_collector_comes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop, "GIVE_BACK_S", 0.2)
+
+    async def scenario() -> None:
+        gone = weakref.ref(Link())
+        assert gone() is not None
+        async with asyncio.timeout(20):
+            while gone() is not None:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+
+    before = gc.get_threshold()
+    try:
+        event_loop.run(scenario())
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_the_work_ends_without_waiting_for_the_next_turn() -> None:
