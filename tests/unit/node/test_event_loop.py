@@ -26,7 +26,7 @@ def test_freed_memory_goes_back_to_the_system_although_something_lies_above_it(m
         del pieces
         kib.append(own_memory_kib())
         async with asyncio.timeout(20):
-            while own_memory_kib() > kib[0] - PIECE * PIECES // 2_048:  # noqa: ASYNC110 - nothing tells of it
+            while own_memory_kib() > kib[0] - PIECE * PIECES // 2_048:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert len(above) == 20
 
@@ -47,7 +47,7 @@ def test_cycles_are_dropped_long_before_the_collector_comes_by_itself(monkeypatc
         gone = weakref.ref(Link())
         assert gone() is not None
         async with asyncio.timeout(20):
-            while gone() is not None:  # noqa: ASYNC110 - nothing tells of it
+            while gone() is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     before = gc.get_threshold()
