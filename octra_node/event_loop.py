@@ -40,8 +40,8 @@ async def _tidily(main: Coroutine[Any, Any, None]) -> None:
 async def _give_back() -> None:
     """Drop cycles that nobody reaches, and hand freed memory back to the system, where its C library can (glibc).
 
-    A link that has ended is such a cycle, with all of its TLS state; few of them are far from `NEW_OBJECTS`. RocksDB fills
-    and frees tens of megabytes in turn, and whatever lies between them keeps the heap from shrinking by itself.
+    A link that has ended is such a cycle, with all of its TLS state, and many of them are few beside `NEW_OBJECTS`.
+    RocksDB fills and frees tens of megabytes in turn, and what lies between keeps the heap from shrinking by itself.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     while True:
