@@ -21,34 +21,28 @@ with suppress(ImportError):  # no wheel for this machine: the same node, with a 
 
     _make = uvloop.new_event_loop
 
+_trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run `main` to its end on a new loop of this process."""
     collect_seldom()
     with asyncio.Runner(loop_factory=_make) as runner:
-        runner.run(_tidily(main))
+        loop = runner.get_loop()
+        loop.call_later(GIVE_BACK_S, _give_back, loop)
+        runner.run(main)
 
 
-async def _tidily(main: Coroutine[Any, Any, None]) -> None:
-    giving = asyncio.create_task(_give_back())
-    try:
-        await main
-    finally:
-        giving.cancel()
-
-
-async def _give_back() -> None:
+def _give_back(loop: asyncio.AbstractEventLoop) -> None:
     """Drop cycles that nobody reaches, and hand freed memory back to the system, where its C library can (glibc).
 
     A link that has ended is such a cycle, with all of its TLS state, and many of them are few beside `NEW_OBJECTS`.
     RocksDB fills and frees tens of megabytes in turn, and what lies between keeps the heap from shrinking by itself.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while True:
-        await asyncio.sleep(GIVE_BACK_S)
-        gc.collect()
-        if trim is not None:
-            await asyncio.to_thread(trim, 0)
+    gc.collect()
+    if _trim is not None:
+        loop.run_in_executor(None, _trim, 0)  # it may take some milliseconds
+    loop.call_later(GIVE_BACK_S, _give_back, loop)
 
 
 def collect_seldom() -> None:
