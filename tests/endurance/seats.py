@@ -92,6 +92,14 @@ class Seats:
             return 0, 0
         return int(facts["height"]), int(facts["certified_height"])
 
+    async def proven(self, name: str, address: str) -> int:
+        """The newest height with a certificate, at which a node proves an account; 0 when it does not answer."""
+        try:
+            facts = await call(self.nodes[name], "octra_proof", "account", address)
+        except (NoAnswer, Refused):
+            return 0
+        return int(facts["height"]) if facts["certificate"] else 0
+
     async def height(self, *, but: int | None = None) -> int:
         """The highest certified height that some nodes know."""
         well = [n for n, name in enumerate(self.names) if n != but and n not in self._paused and name in self.pids]

@@ -115,7 +115,7 @@ async def _run(plan: Plan, network: LocalNetwork, say: Callable[[str], None]) ->
 
 
 async def _settled(seats: Seats, payments: Payments, seed: int) -> None:
-    """Wait until one node has executed all transfers and every node is as far; the judge finds what is missing."""
+    """Wait until every node has executed all transfers and holds a certificate above; the judge finds what is missing."""
     deadline, node = time.monotonic() + SETTLE_S, seats.nodes[seats.names[0]]
     for number, key in enumerate(payers(seed)):
         address = print_address(address_of(key.public))
@@ -126,5 +126,5 @@ async def _settled(seats: Seats, payments: Payments, seed: int) -> None:
             await asyncio.sleep(0.5)
     height = (await seats.heights(seats.names[0]))[0]
     for name in seats.names:
-        while min(await seats.heights(name)) < height and time.monotonic() < deadline:  # noqa: ASYNC110
+        while await seats.proven(name, address) < height and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
