@@ -23,6 +23,11 @@ class TreeChange(Struct, array_like=True, frozen=True, gc=False):
     keys: list[bytes]
     before: list[bytes | None]
 
+    @property
+    def created(self) -> list[bytes]:
+        """The keys that had no value."""
+        return [key for key, value in zip(self.keys, self.before, strict=True) if value is None]
+
 
 class History(Struct, array_like=True, frozen=True, gc=False):
     """One height: its state root, and what it replaced."""

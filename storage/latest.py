@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -60,6 +60,16 @@ class LatestState:
         self._young.update(values)
         if len(self._young) > LATEST_MAX // 2:  # two generations instead of a list of uses
             self._old, self._young = self._young, {}
+
+    def leave(self, keys: Iterable[bytes]) -> None:
+        """Do not remember these: hardly anybody will ask for them."""
+        for key in keys:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+
+    def __len__(self) -> int:
+        """How many values are remembered."""
+        return len(self._young.keys() | self._old.keys())
 
     def forget(self) -> None:
         """A commit failed: what the disk holds is unknown."""

@@ -36,3 +36,15 @@ def test_after_a_failed_commit_the_disk_is_asked_again() -> None:
     assert remembering.get_many([b"a", b"b"]) == [b"lost", b"lost"]
     remembering.forget()
     assert remembering.get_many([b"a", b"b"]) == [b"1", None]
+
+
+def test_what_is_written_once_and_never_read_takes_no_room() -> None:
+    state = StateStore(MemoryKeyValue())
+    for height in range(50):
+        account = b"account", b"%d" % height
+        state.commit(height, [account, (b"block %d" % height, b"record")], {}, lambda roots: [])
+        assert state.latest.get(b"account") == b"%d" % height
+    assert len(state.latest) == 1
+    assert state.latest.get(b"block 7") == b"record"
+    state.commit(50, [(b"block 7", None), (b"block 8", b"again")], {}, lambda roots: [])
+    assert state.latest.get_many([b"block 7", b"block 8"]) == [None, b"again"]
