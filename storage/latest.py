@@ -61,8 +61,8 @@ class LatestState:
         if len(self._young) > LATEST_MAX // 2:  # two generations instead of a list of uses
             self._old, self._young = self._young, {}
 
-    def leave(self, keys: Iterable[bytes]) -> None:
-        """Do not remember these: hardly anybody will ask for them."""
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Remember these no longer; they are read again when somebody asks."""
         for key in keys:
             self._young.pop(key, None)
             self._old.pop(key, None)

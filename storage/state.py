@@ -263,7 +263,7 @@ class StateStore(StateReader):
             self._flushed_height = height
         self.latest.learn(written)
         if changes and changes[-1].tree == GLOBAL_TREE:
-            self.latest.leave(changes[-1].created)  # each block leaves a record of itself that hardly anybody reads
+            self.latest.drop(changes[-1].created)  # each block leaves a record of itself that hardly anybody reads
         return root
 
     @contextmanager
