@@ -42,7 +42,7 @@ from octra.storage.kv import (
     Row,
 )
 
-CACHE_BYTES = 16 << 20  # one LRU shared by all families; what a commit reads it keeps itself, files the page cache
+CACHE_BYTES = 8 << 20  # one LRU shared by all families; what a commit reads it keeps itself, files the page cache
 WAL_BYTES_MAX = 64 << 20
 LOGS_REUSED = 4  # overwritten instead of deleted: fresh pages cost more than what is copied into them
 WRITE_BUFFERS_BYTES = 48 << 20  # of all families together; many nodes may share a machine
