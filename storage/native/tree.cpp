@@ -40,6 +40,7 @@ struct Node {
   bool changed;         // branch: its row on disk is another one, or none
   bool stored;          // branch: there is a row at its position, of itself or of the one that it replaced
   bool loaded;          // branch: its children are known
+  bool young;           // branch: made since the last sweep
   u16 pending;          // branch: 0 if its hash is known, else how far above one whose is
 };
 
@@ -153,7 +154,7 @@ using Named = std::pair<const std::string, Tree>;
 
 class Trees {
  public:
-  explicit Trees(std::size_t nodes_max) : nodes_max_(nodes_max) {}
+  Trees(std::size_t nodes_max, std::size_t sweep_flushes) : nodes_max_(nodes_max), sweep_flushes_(sweep_flushes) {}
 
   // Start of a commit: what an earlier one left unpublished is forgotten.
   void begin() {
@@ -245,6 +246,8 @@ class Trees {
     return true;
   }
 
+  std::size_t live() const { return pool_.live(); }
+
   // How many branches the disk does not hold yet.
   std::size_t changed() const { return changed_; }
 
@@ -290,7 +293,9 @@ class Trees {
       tree.second.changed = false;
     }
     gone_.clear(), gone_published_ = 0, changed_ = 0;
-    if (pool_.live() + trees_.size() > nodes_max_) trees_.clear(), pool_.clear(), at_ = nullptr;
+    at_ = nullptr;
+    if (++flushes_ >= sweep_flushes_ || full()) sweep();
+    if (full()) trees_.clear(), pool_.clear();
   }
 
   // The key of a branch's row: tree, bit, and the bits of its path that all below share.
@@ -324,7 +329,7 @@ class Trees {
     std::memcpy(node->path, row + 2, HASH);
     std::memcpy(node->hash, row + 2 + HASH, HASH);
     node->left = node->right = nullptr;
-    node->changed = node->loaded = false, node->stored = true;
+    node->changed = node->loaded = node->young = false, node->stored = true;
     node->pending = 0;
     return node;
   }
@@ -352,6 +357,39 @@ class Trees {
     settle(*node.left), settle(*node.right);
   }
 
+  bool full() const { return pool_.live() + trees_.size() > nodes_max_; }
+
+  // Forget what no commit since the last sweep went through. A commit makes all branches on its ways anew, so below an
+  // old one all are old; the disk holds them.
+  void sweep() {
+    flushes_ = 0;
+    for (auto tree = trees_.begin(); tree != trees_.end();) {
+      Node* root = tree->second.root;
+      if (root && root->bit != LEAF && root->young) {
+        sweep(*root), ++tree;
+      } else {
+        if (root) forget(root);
+        tree = trees_.erase(tree);
+      }
+    }
+  }
+
+  void sweep(Node& node) {
+    if (node.bit == LEAF || !node.loaded) return;
+    if (node.young) {
+      node.young = false;
+      sweep(*node.left), sweep(*node.right);
+    } else {
+      forget(node.left), forget(node.right);
+      node.loaded = false;
+    }
+  }
+
+  void forget(Node* node) {
+    if (node->bit != LEAF && node->loaded) forget(node->left), forget(node->right);
+    pool_.give(node);
+  }
+
   // A node is in the tree no more. Its row goes, unless a branch at the same position replaces it.
   void kill(Node* node, bool replaced) {
     dead_.push_back(node);
@@ -375,7 +413,7 @@ class Trees {
     node->bit = static_cast<u16>(bit);
     std::memcpy(node->path, path, HASH);
     node->left = left, node->right = right;
-    node->changed = node->loaded = true, node->stored = stored;
+    node->changed = node->loaded = node->young = true, node->stored = stored;
     node->pending = static_cast<u16>(1 + std::max(left->pending, right->pending));
     if (levels_.size() < node->pending) levels_.resize(node->pending);
     levels_[node->pending - 1].push_back(node);
@@ -523,7 +561,8 @@ class Trees {
     return add_branch(bit, path, left, right, stored);
   }
 
-  std::size_t nodes_max_;
+  std::size_t nodes_max_, sweep_flushes_;
+  std::size_t flushes_ = 0;  // since the last sweep
   Pool pool_;
   std::map<std::string, Tree> trees_;
   Named* at_ = nullptr;
@@ -547,9 +586,12 @@ std::string name_of(const u8* tree) { return {reinterpret_cast<const char*>(tree
 
 }  // namespace
 
-OCTRA_EXPORT void* octra_trees_new(u64 nodes_max) { return new Trees(nodes_max); }
+OCTRA_EXPORT void* octra_trees_new(u64 nodes_max, u64 sweep_flushes) { return new Trees(nodes_max, sweep_flushes); }
 
 OCTRA_EXPORT void octra_trees_free(void* handle) { delete static_cast<Trees*>(handle); }
+
+// How many nodes are in memory.
+OCTRA_EXPORT u64 octra_trees_live(void* handle) { return of(handle).live(); }
 
 OCTRA_EXPORT void octra_trees_begin(void* handle) { of(handle).begin(); }
 

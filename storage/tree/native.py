@@ -20,6 +20,7 @@ from octra.storage.tree.nodes import LINK_SIZE
 from octra.storage.tree.path import CIRCLE_RULES, rules_of
 
 NODES_MAX: Final = 400_000  # in memory after a flush: 40 MB when full
+SWEEP_FLUSHES: Final = 32  # what no commit between two sweeps went through is forgotten: each block leaves a new row
 FETCH_MAX: Final = 4_096  # rows that one look at the disk brings
 _POSITION_MAX, _HASH, _ROW = 65, 32, 2 * LINK_SIZE
 _ROOT_ROW: Final = _HASH + 1 + LINK_SIZE
@@ -28,10 +29,10 @@ _ROOT_ROW: Final = _HASH + 1 + LINK_SIZE
 class NativeTrees:
     """`Trees` of the library."""
 
-    def __init__(self, view: ReadView, nodes_max: int = NODES_MAX) -> None:
+    def __init__(self, view: ReadView, nodes_max: int = NODES_MAX, sweep_flushes: int = SWEEP_FLUSHES) -> None:
         """Only where `available()`."""
         self._view, self._library = view, _COMPILED.library
-        self._address: int = self._library.octra_trees_new(nodes_max)
+        self._address: int = self._library.octra_trees_new(nodes_max, sweep_flushes)
 
     def __del__(self) -> None:
         self._library.octra_trees_free(self._address)
@@ -81,6 +82,11 @@ class NativeTrees:
     def changed(self) -> int:
         """How many branches, published ones, have another row on disk or none."""
         return int(self._library.octra_trees_changed(self._address))
+
+    @property
+    def live(self) -> int:
+        """How many nodes are in memory."""
+        return int(self._library.octra_trees_live(self._address))
 
     def rows(self, batch: Batch) -> None:
         """Put in all that the disk does not hold yet, the commit that is being made included."""
@@ -142,7 +148,7 @@ def _declare(library: ctypes.CDLL) -> None:
     pointer, number, data = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     assert array("I").itemsize == ctypes.sizeof(ctypes.c_uint32)
     assert array("Q").itemsize == ctypes.sizeof(ctypes.c_uint64)
-    library.octra_trees_new.argtypes = [ctypes.c_uint64]
+    library.octra_trees_new.argtypes = [ctypes.c_uint64, ctypes.c_uint64]
     library.octra_trees_new.restype = pointer
     library.octra_trees_free.argtypes = library.octra_trees_begin.argtypes = [pointer]
     library.octra_trees_select.argtypes = [pointer, data]
@@ -155,7 +161,8 @@ def _declare(library: ctypes.CDLL) -> None:
     library.octra_trees_root.argtypes = [pointer, data]
     library.octra_trees_prove.argtypes = [pointer, data, data, data, data]
     library.octra_trees_changed.argtypes = [pointer]
-    library.octra_trees_changed.restype = ctypes.c_uint64
+    library.octra_trees_live.argtypes = [pointer]
+    library.octra_trees_live.restype = library.octra_trees_changed.restype = ctypes.c_uint64
     library.octra_trees_make_rows.argtypes = [pointer, pointer]
     library.octra_trees_take_rows.argtypes = [pointer, data, pointer, data, data]
     library.octra_trees_publish.argtypes = [pointer, number]

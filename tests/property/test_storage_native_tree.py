@@ -47,12 +47,14 @@ def rows_of(store: MemoryKeyValue) -> list[tuple[bytes, bytes]]:
     return [row for family in (Family.NODE, Family.ROOT) for row in store.scan(family, b"", None, limit=10**9)]
 
 
-@given(commits, st.integers(1, 50))
+@given(commits, st.integers(1, 200), st.integers(1, 4))
 @settings(max_examples=200, deadline=None)
-def test_roots_proofs_and_rows_are_those_of_the_reference(updates: list[tuple[Changes, str]], nodes_max: int) -> None:
+def test_roots_proofs_and_rows_are_those_of_the_reference(
+    updates: list[tuple[Changes, str]], nodes_max: int, sweep_flushes: int
+) -> None:
     """A small memory makes the library fetch what it has forgotten. A forgotten commit leaves no trace."""
     one, other = MemoryKeyValue(), MemoryKeyValue()
-    compiled, reference = native.NativeTrees(one, nodes_max), MergeTrees(other)
+    compiled, reference = native.NativeTrees(one, nodes_max, sweep_flushes), MergeTrees(other)
     for changes, fate in updates:
         parts = {GLOBAL_TREE: changes, CIRCLE: {key: value for key, value in changes.items() if key[-1] % 2}}
         assert commit(compiled, one, parts, fate) == commit(reference, other, parts, fate)
@@ -77,6 +79,29 @@ def test_a_large_tree_that_a_new_process_reads_from_disk_goes_on_alike() -> None
         MergeTrees(twin), twin, {GLOBAL_TREE: last}
     )
     assert rows_of(store) == rows_of(twin)
+
+
+def test_what_commits_go_through_stays_in_memory_and_what_they_left_behind_does_not() -> None:
+    store = MemoryKeyValue()
+    trees = native.NativeTrees(store, sweep_flushes=4)
+    changes: Changes = {b"idle %d" % number: b"" for number in range(5_000)}
+    commit(trees, store, {GLOBAL_TREE: changes, CIRCLE: changes})
+    assert trees.live == 2 * 9_999
+    live = list[int]()
+    for height in range(400):
+        changes = {b"busy %d" % number: b"%d" % height for number in range(20)}
+        commit(trees, store, {GLOBAL_TREE: {**changes, b"record %d" % height: b""}})
+        live.append(trees.live)
+    assert max(live[8:]) < 21 * 2 * 16  # both sides of each way
+    assert max(live[200:]) < max(live[8:200]) * 1.2
+
+    reads, get_many = list[bytes](), store.get_many
+    store.get_many = lambda family, keys: reads.extend(keys) or get_many(family, keys)  # type: ignore[method-assign, func-returns-value]
+    for height in range(8):
+        commit(trees, store, {GLOBAL_TREE: {b"busy %d" % number: b"8%d" % height for number in range(20)}})
+    assert not reads
+    commit(trees, store, {CIRCLE: {b"idle 7": b"1"}})
+    assert 5 < len(reads) < 30
 
 
 def test_only_what_differs_from_the_disk_is_counted_and_written() -> None:
