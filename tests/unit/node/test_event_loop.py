@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import time
 import weakref
 from pathlib import Path
 
@@ -65,6 +66,22 @@ def test_the_work_ends_without_waiting_for_the_next_turn() -> None:
 
     event_loop.run(scenario())
     assert seen == [1]
+
+
+def test_nothing_is_given_back_while_the_loop_waits_for_its_last_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that outlives `main` keeps the loop turning after its executor was shut."""
+    monkeypatch.setattr(event_loop, "GIVE_BACK_S", 0.05)
+    wrong: list[dict[str, object]] = []
+    ended: list[bool] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: wrong.append(context))
+        loop.run_in_executor(None, lambda: ended.append(not time.sleep(0.5)))
+
+    event_loop.run(scenario())
+    assert ended == [True]
+    assert wrong == []
 
 
 def own_memory_kib() -> int:
