@@ -25,32 +25,33 @@ _trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", N
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run `main` to its end on a new loop of this process."""
+    """Run `main` to its end on a new loop of this process, and every `GIVE_BACK_S` seconds `_give_back`."""
     collect_seldom()
     with asyncio.Runner(loop_factory=_make) as runner:
-        runner.run(_tended(main))
+        loop = runner.get_loop()
+        timer: asyncio.TimerHandle
+
+        def turn() -> None:
+            nonlocal timer
+            _give_back(loop)
+            timer = loop.call_later(GIVE_BACK_S, turn)
+
+        timer = loop.call_later(GIVE_BACK_S, turn)
+        try:
+            runner.run(main)
+        finally:
+            timer.cancel()  # else it may fire while the loop waits for the last threads of an executor that is shut
 
 
-async def _tended(main: Coroutine[Any, Any, None]) -> None:
-    """`main`, with `_give_back` beside it: ended before the runner closes its threads, which may take long."""
-    tending = asyncio.create_task(_give_back())
-    try:
-        await main
-    finally:
-        tending.cancel()
-
-
-async def _give_back() -> None:
-    """Again and again: drop cycles that nobody reaches, and let the C library (glibc) hand freed memory to the system.
+def _give_back(loop: asyncio.AbstractEventLoop) -> None:
+    """Drop cycles that nobody reaches, and hand freed memory back to the system, where its C library can (glibc).
 
     A link that has ended is such a cycle, with all of its TLS state, and many of them are few beside `NEW_OBJECTS`.
     RocksDB fills and frees tens of megabytes in turn, and what lies between keeps the heap from shrinking by itself.
     """
-    while True:
-        await asyncio.sleep(GIVE_BACK_S)
-        gc.collect()
-        if _trim is not None:
-            await asyncio.to_thread(_trim, 0)  # it may take some milliseconds
+    gc.collect()
+    if _trim is not None:
+        loop.run_in_executor(None, _trim, 0)  # it may take some milliseconds
 
 
 def collect_seldom() -> None:
